@@ -1,0 +1,1 @@
+"""Disputes on a private chain: simulation, costs, reports."""
