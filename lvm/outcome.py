@@ -1,0 +1,54 @@
+"""What a step can come to: exactly one outcome a step, the first rule of `step` that applies."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+
+class Outcome(IntEnum):
+    """The rules of `step` in their order of priority: of all that apply, the smallest decides."""
+
+    HALTED = 0
+    """`halted != 0`: nothing changes."""
+    FUEL = 1
+    """User mode without fuel. Reserved: not reachable before user mode exists."""
+    PC_MISALIGNED = 2
+    """pc is not a multiple of 4."""
+    FETCH_FAULT = 3
+    """pc lies where nothing may be fetched."""
+    ILLEGAL = 4
+    """The word fetched is no instruction of this machine (EBREAK and CSR instructions included)."""
+    ECALL = 5
+    """In kernel mode the machine halts with exit code a0."""
+    TARGET_MISALIGNED = 6
+    """A jump, or a branch that is taken, to an address that is not a multiple of 4."""
+    LOAD_MISALIGNED = 7
+    LOAD_FAULT = 8
+    STORE_MISALIGNED = 9
+    STORE_FAULT = 10
+    RETIRE = 11
+    """The instruction completes."""
+
+
+CAUSE: Mapping[Outcome, int] = MappingProxyType(
+    {
+        Outcome.FUEL: 24,
+        Outcome.PC_MISALIGNED: 0,
+        Outcome.FETCH_FAULT: 1,
+        Outcome.ILLEGAL: 2,
+        Outcome.TARGET_MISALIGNED: 0,
+        Outcome.LOAD_MISALIGNED: 4,
+        Outcome.LOAD_FAULT: 5,
+        Outcome.STORE_MISALIGNED: 6,
+        Outcome.STORE_FAULT: 7,
+    }
+)
+"""Cause number of each fault (RISC-V privileged spec, table of mcause; 24 is a custom code).
+
+In kernel mode a fault halts the machine with `halted = HALTED_BY_FAULT` and this number as its exit code.
+"""
+
+HALTED_BY_ECALL = 1
+"""Value of the control word `halted` after ECALL."""
+HALTED_BY_FAULT = 2
+"""Value of the control word `halted` after a fault."""
