@@ -1,0 +1,90 @@
+"""What the game needs of a Bitcoin node, and nothing else.
+
+Transactions are python-bitcoinlib's `CTransaction`; a transaction id is 32 `bytes` in internal order (the order
+inside an outpoint, reversed from what explorers show); amounts are satoshi; heights count from the genesis
+block, 0. A chain is read as its active blocks: what a reorganisation removes is no longer reported.
+
+A submitted package is one transaction, or a parent and the child that pays for it. What already waits or is confirmed
+may be submitted again, alone or in a package, so that a package can be sent again after every block.
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from bitcoin.core import COutPoint, CTransaction, CTxOut
+
+
+class ChainError(Exception):
+    """A chain could not do what was asked; the message says why and what to do."""
+
+
+class Rejected(ChainError):  # noqa: N818 - a verdict about a transaction, named as nodes name it
+    """A transaction was refused: `txid` (internal order) and `reason` in the node's own words."""
+
+    def __init__(self, txid: bytes, reason: str) -> None:
+        """Show the id as explorers do, reversed."""
+        super().__init__(f"{txid[::-1].hex()}: {reason}")
+        self.txid = txid
+        self.reason = reason
+
+
+class Chain(Protocol):
+    """The active chain and the transactions waiting for it."""
+
+    def height(self) -> int:
+        """Height of the newest block."""
+        ...
+
+    def block_transactions(self, height: int) -> Sequence[CTransaction]:
+        """Transactions of the active block at `height`, coinbase first; ChainError where there is none."""
+        ...
+
+    def confirmation(self, txid: bytes) -> int | None:
+        """Height of the active block that holds `txid`, or None."""
+        ...
+
+    def spender(self, outpoint: COutPoint) -> tuple[CTransaction, int] | None:
+        """The confirmed transaction that spends `outpoint`, with its height, or None."""
+        ...
+
+    def submit(self, package: Sequence[CTransaction]) -> None:
+        """Offer a transaction, or a parent and its fee child in that order; Rejected if any is refused."""
+        ...
+
+    def mempool(self) -> Sequence[CTransaction]:
+        """Transactions accepted and not yet confirmed, parents before their children."""
+        ...
+
+
+class RegtestChain(Chain, Protocol):
+    """A private chain, which in addition obeys."""
+
+    def mine(self, blocks: int = 1) -> None:
+        """Mine `blocks` blocks; the first ones take up what waits."""
+        ...
+
+    def faucet(self, script_pubkey: bytes, amount: int) -> tuple[COutPoint, CTxOut]:
+        """Pay `amount` satoshi to `script_pubkey` and mine one block; the confirmed coin."""
+        ...
+
+    def reorganise(self, depth: int) -> None:
+        """Replace the newest `depth` blocks by `depth + 1` others; their transactions wait again if they can."""
+        ...
+
+    def close(self) -> None:
+        """Stop and clean up; the chain is gone."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the chain itself."""
+        ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the chain."""
+        ...

@@ -1,0 +1,80 @@
+"""A party's secrets in one set-up: its Schnorr keys and its one-time keys, all grown from one seed.
+
+``setup`` (32 bytes) is fixed before any key is derived, so no key ever serves two set-ups. Schnorr keys sign freely;
+one-time keys sign through the journal alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from bitvm.chain.keys import TaprootKey
+from bitvm.keys.journal import Journal, Message, one_time_public_key
+from bitvm.keys.path import KeyPath
+from bitvm.keys.schnorr import DETERMINISTIC, SigningKey
+from bitvm.keys.seed import Purpose, Seed
+from bitvm.script.onetime import Signature
+from bitvm.script.onetime.public import PublicKey
+from bitvm.script.onetime.scheme import AnyScheme
+
+
+class OneTimeKeySpec(Protocol):
+    """What names a one-time key: its transaction ("1/Step" is the Step of game 1), field and scheme."""
+
+    @property
+    def transaction(self) -> str:
+        """Name of the transaction that it signs in."""
+        ...
+
+    @property
+    def field(self) -> str:
+        """Name of what it signs."""
+        ...
+
+    @property
+    def scheme(self) -> AnyScheme:
+        """Its scheme."""
+        ...
+
+
+class Secrets:
+    """The keys of ``party`` in the set-up ``setup``."""
+
+    def __init__(self, seed: Seed, journal: Journal, setup: bytes, party: str) -> None:
+        """Derive the Schnorr keys; one-time keys follow when they are asked for."""
+        self._seed = seed
+        self._journal = journal
+        self._setup = setup
+        self.party = party
+        self.covenant = SigningKey.derive(seed, self._path("covenant"))
+        self.stake = self._taproot("stake")
+        self.anchor = self._taproot("anchor")
+
+    def sign_schnorr(self, message: bytes) -> bytes:
+        """Sign a 32-byte message with the covenant key; the same message gives the same 64 bytes."""
+        return self.covenant.sign(message, DETERMINISTIC)
+
+    def public_key(self, spec: OneTimeKeySpec) -> PublicKey:
+        """Return the public half of a one-time key, for the set-up."""
+        values = one_time_public_key(self._seed, self._one_time_path(spec), spec.scheme)
+        return PublicKey(spec.scheme, values)
+
+    def sign_once(self, messages: Sequence[tuple[OneTimeKeySpec, Message]]) -> Mapping[str, Signature]:
+        """Record all messages durably, then sign them; returns the signatures by field.
+
+        Raises AlreadySigned, with nothing recorded, if one of the keys holds another message.
+        """
+        requests = [(self._one_time_path(spec), spec.scheme, message) for spec, message in messages]
+        signatures = self._journal.sign_many(requests)
+        return {spec.field: signature for (spec, _), signature in zip(messages, signatures, strict=True)}
+
+    def _path(self, transaction: str, *, challenger: str = "", field: str = "") -> KeyPath:
+        return KeyPath(self._setup, self.party, challenger=challenger, transaction=transaction, field=field)
+
+    def _one_time_path(self, spec: OneTimeKeySpec) -> KeyPath:
+        challenger, _, transaction = spec.transaction.rpartition("/")
+        return self._path(transaction, challenger=challenger, field=spec.field)
+
+    def _taproot(self, use: str) -> TaprootKey:
+        return TaprootKey(self._seed.prf(Purpose.SCHNORR, bytes(self._path(use))))
