@@ -17,12 +17,12 @@ Script reads numbers of at most 4 bytes, and fails on others; a result may have 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitcoin.core import script as op
 
 from bitvm.script.builder import ScriptBuilder, ScriptError
-from bitvm.script.u4 import greater_than, take, times_power_of_two
+from bitvm.script.u4 import read_signed, take, times_power_of_two
 
 LOW_NIBBLES = 6
 """Nibbles of a word's low part; the high part has the other two."""
@@ -39,23 +39,13 @@ def recombine(b: ScriptBuilder, names: Sequence[str], name: str, *, signed: bool
     with b.part("recombine"):
         b.roll(names[-1])
         if signed:
-            sign_extend(b)
+            read_signed(b)
         for nibble in reversed(names[:-1]):
             times_power_of_two(b, 4)
             if b.depth(nibble) > 1:
                 b.roll(nibble)
             b.add()
         b.rename(name)
-
-
-def sign_extend(b: ScriptBuilder) -> None:
-    """``… x -> … (x - 16 if x > 7 else x)`` for a nibble x."""
-    b.pick_at(0)
-    greater_than(b, 7)
-    b.if_()
-    b.number(16)
-    b.sub()
-    b.endif()
 
 
 def word_parts(b: ScriptBuilder, word: str, *, signed: bool = False) -> None:
@@ -65,38 +55,28 @@ def word_parts(b: ScriptBuilder, word: str, *, signed: bool = False) -> None:
     recombine(b, names[:LOW_NIBBLES], "low")
 
 
-def multiples(b: ScriptBuilder, table: str, *, sixteenth: bool = False) -> None:
-    """``… x -> … [16x] 15x … 2x x 0``: named ``table.n`` for n x; x is at most 2^27 - 1 in absolute value."""
+def multiples(b: ScriptBuilder, table: str) -> None:
+    """``… x -> … 15x … 2x x 0``: named ``table.n`` for n x; x is at most 2^27 - 1 in absolute value."""
     with b.part("tables"):
         b.rename("x")
         b.pick_at(0)
         times_power_of_two(b, 4)
-        if sixteenth:
-            b.rename(f"{table}.16")
-            b.roll("x")
-            _next_multiple(b, f"{table}.15")
-        else:
-            b.pick("x")
-            b.sub(f"{table}.15")
-            b.roll("x")
+        b.pick("x")
+        b.sub(f"{table}.15")
+        b.roll("x")
         for factor in range(14, 1, -1):
-            _next_multiple(b, f"{table}.{factor}")
+            b.apply(op.OP_2DUP, 2, b.stack[-2], "x", "", "")
+            b.sub(f"{table}.{factor}")
+            b.roll("x")
         b.rename(f"{table}.1")
         b.number(0, f"{table}.0")
 
 
-def _next_multiple(b: ScriptBuilder, name: str) -> None:
-    """``kx x -> kx (k-1)x x``."""
-    b.apply(op.OP_2DUP, 2, b.stack[-2], "x", "", "")
-    b.sub(name)
-    b.roll("x")
-
-
-def product_tables(b: ScriptBuilder, *, sixteenth: bool = False) -> None:
+def product_tables(b: ScriptBuilder) -> None:
     """``… high … low -> … … multiples of low, multiples of high``."""
-    multiples(b, "low", sixteenth=sixteenth)
-    take(b, "high")
-    multiples(b, "high", sixteenth=sixteenth)
+    multiples(b, "low")
+    b.roll("high")
+    multiples(b, "high")
 
 
 def drop_table(b: ScriptBuilder, table: str) -> None:
@@ -157,11 +137,12 @@ def negated(columns: Sequence[Column]) -> list[Column]:
     return [replace(column, plus=column.minus, minus=column.plus) for column in columns]
 
 
-def product_columns(index: str, *, top: int = PRODUCT_TOP, keep: bool = False, extension: str | None = None) -> list[Column]:
+def product_columns(index: str, *, top: int = PRODUCT_TOP, keep: bool = False, sign: str | None = None) -> list[Column]:
     """Return the columns 0..`top` of ``base * index``, the lowest first.
 
-    index: the word whose nibbles look up; they are consumed unless `keep`. extension: name of a number, 0 or 16, that
-    counts as a further, negative digit of weight 16^7: 16 makes the factor ``index - 2^32``.
+    index: the word whose nibbles look up; they are consumed unless `keep`. sign: name of a bit that counts as a
+    further, negative digit of weight 16^8, so that 1 makes the factor ``index - 2^32``; its columns are 8 and 14, so
+    that `top` must be 13.
     """
     columns = []
     for place in range(top + 1):
@@ -170,10 +151,10 @@ def product_columns(index: str, *, top: int = PRODUCT_TOP, keep: bool = False, e
             terms.append(Lookup("high", f"{index}.{place - LOW_NIBBLES}", keep=True))
         if place < 8:
             terms.append(Lookup("low", f"{index}.{place}", keep=keep))
-        less: tuple[Lookup, ...] = ()
-        if extension is not None and place in (PRODUCT_TOP, PRODUCT_TOP - LOW_NIBBLES):
-            less = (Lookup("high" if place == PRODUCT_TOP else "low", extension, keep=True),)
-        columns.append(Column(tuple(terms), less, dropped="high" if place == LOW_NIBBLES else None))
+        columns.append(Column(tuple(terms), dropped="high" if place == LOW_NIBBLES else None))
+    if sign is not None:
+        columns[8] = replace(columns[8], minus=(Lookup("low", sign, keep=True),))
+        columns.append(Column(minus=(Lookup("high", sign, keep=True),)))
     return columns
 
 

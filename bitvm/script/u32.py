@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from bitcoin.core import script as op
 
 from bitvm.script.builder import MAX_NUMBER, MAX_STACK_ITEMS, ScriptBuilder, ScriptError
-from bitvm.script.u4 import greater_than, less_than, take, times_power_of_two
+from bitvm.script.u4 import greater_than, less_than, take, times_bit, times_power_of_two
 
 DIGITS = 8
 _TOP = 1 << 28
@@ -155,10 +155,9 @@ def _into_window(b: ScriptBuilder, bounds: tuple[int, int], *, least: int, great
 
 
 def _shift_if(b: ScriptBuilder, code: int) -> None:
-    b.if_()
-    b.number(16)
+    """``… t c -> … (t +- 16 if c else t)``."""
+    times_bit(b, 16)
     b.binary(code, "sum")
-    b.endif()
 
 
 def _cut(b: ScriptBuilder, bounds: tuple[int, int], low: int, high: int) -> None:

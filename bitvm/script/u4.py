@@ -1,8 +1,10 @@
 """Gadgets on nibbles: numbers 0..15 on the stack, as a one-time signature leaves them.
 
-Bits are taken off by comparison, since Script has no division: ``x > 7`` is bit 3, and ``x - 8`` goes on with the rest.
+Bits are taken off by comparison, since Script has no division: ``x > 7`` is bit 3, and x less 8 times that goes on.
 Where only a remainder's class matters, folding is shorter: ``|x - 8|`` maps 0..15 onto 0..8 and keeps x mod 8 up to its
 sign. Every comparison is numeric, so that a number that is not minimally encoded means the same.
+
+There is no OP_IF here: a choice is an OP_PICK by the condition, since some nodes do not relay tapscripts that branch.
 
 Stack pictures: bottom to top, ``main | alt``.
 """
@@ -57,44 +59,87 @@ def less_than(b: ScriptBuilder, value: int, name: str = "") -> None:
     b.binary(op.OP_LESSTHAN, name)
 
 
+def choose(b: ScriptBuilder, name: str) -> None:
+    """``… x y c -> … (x if c else y)``; c is 0 or 1."""
+    b.apply(op.OP_PICK, 1, name)
+    for _ in range(2):
+        b.apply(op.OP_NIP, 2, name)
+
+
+def choose_number(b: ScriptBuilder, if_true: int, if_false: int, name: str = "") -> None:
+    """``… c -> … (if_true if c else if_false)``; c is 0 or 1."""
+    b.number(if_true)
+    b.number(if_false)
+    b.roll_at(2)
+    choose(b, name)
+
+
+def times_bit(b: ScriptBuilder, weight: int) -> None:
+    """``… c -> … weight * c``, c 0 or 1 and weight a power of two: by doubling, or by choice where that is shorter."""
+    exponent = weight.bit_length() - 1
+    if exponent <= 3:
+        times_power_of_two(b, exponent)
+    else:
+        choose_number(b, weight, 0, b.stack[-1])
+
+
 def reduce(b: ScriptBuilder, *weights: int) -> None:
     """``… x -> … x mod w``, w the last of the weights: powers of two, falling, each at least half of x's range."""
     name = b.stack[-1]
     for weight in weights:
         b.pick_at(0)
         greater_than(b, weight - 1)
-        b.if_()
-        b.number(weight)
+        times_bit(b, weight)
         b.sub(name)
-        b.endif()
 
 
-def split_bit_3(b: ScriptBuilder, bit: str, rest: str) -> None:
-    """``… x -> … (x > 7) (x mod 8)`` for a nibble x."""
+def split_bit(b: ScriptBuilder, weight: int, bit: str, rest: str) -> None:
+    """``… x -> … (x >= weight) (x mod weight)`` for x below twice the weight, a power of two."""
+    b.pick_at(0)
+    greater_than(b, weight - 1)
+    b.apply(op.OP_TUCK, 2, bit, "", "")
+    times_bit(b, weight)
+    b.sub(rest)
+
+
+def read_signed(b: ScriptBuilder) -> None:
+    """``… x -> … (x - 16 if x > 7 else x)`` for a nibble x: the top digit of a signed word."""
+    name = b.stack[-1]
     b.pick_at(0)
     greater_than(b, 7)
-    b.apply(op.OP_TUCK, 2, bit, rest, "")
-    b.if_()
-    b.number(8)
-    b.sub(rest)
-    b.endif()
+    times_bit(b, 16)
+    b.sub(name)
+
+
+def bit_1(b: ScriptBuilder, name: str = "") -> None:
+    """``… x -> … bit 1 of x`` for x in 0..30.
+
+    2x + 1 tells the bit by its residue mod 8: 1 and 3, or 5 and 7. Folding 2x at 29, 16, 8 and 4 keeps these pairs
+    together: it leaves 3 where the bit is set, else 1.
+    """
+    times_power_of_two(b, 1)
+    fold(b, 29, 16, 8, 4)
+    greater_than(b, 1, name)
+
+
+def fold(b: ScriptBuilder, *centres: int) -> None:
+    """``… x -> … |x - c|``, for one centre c after the other."""
+    for centre in centres:
+        b.number(centre)
+        b.sub()
+        b.unary(op.OP_ABS)
 
 
 def is_multiple_of_4(b: ScriptBuilder, name: str = "") -> None:
     """``… x -> … (4 divides x)`` for a nibble x: folded at 8, 4 and 2, the multiples and only they become 2."""
-    for fold in (8, 4, 2):
-        b.number(fold)
-        b.sub()
-        b.unary(op.OP_ABS)
+    fold(b, 8, 4, 2)
     b.equals_number(2, name)
 
 
 def is_even(b: ScriptBuilder, name: str = "") -> None:
-    """``… x -> … (2 divides x)`` for a nibble x: folded at 8, 4, 2 and 1, what is even becomes 1, what is odd 0."""
-    for fold in (8, 4, 2, 1):
-        b.number(fold)
-        b.sub()
-        b.unary(op.OP_ABS, name)
+    """``… x -> … (2 divides x)`` for x in 0..16: folded at 8, 4, 2 and 1, what is even becomes 1, what is odd 0."""
+    fold(b, 8, 4, 2, 1)
+    b.rename(name)
 
 
 def times_power_of_two(b: ScriptBuilder, exponent: int) -> None:
@@ -119,7 +164,7 @@ def split_digits(b: ScriptBuilder, high: str, low: str) -> None:
 
 
 def and_nibbles(b: ScriptBuilder) -> None:
-    """``… x y -> … (x AND y)``, by digits of two bits: AND is the smaller digit, but 0 where the digits add up to 3."""
+    """``… x y -> … (x AND y)``, by digits of two bits."""
     split_digits(b, "y.high", "y.low")
     b.roll_at(2, "x")
     split_digits(b, "x.high", "x.low")
@@ -133,16 +178,16 @@ def and_nibbles(b: ScriptBuilder) -> None:
 
 
 def _and_digits(b: ScriptBuilder, name: str) -> None:
-    """``… x y -> … (x AND y)`` for numbers 0..3."""
+    """``… x y -> … (x AND y)`` for numbers 0..3: the smaller, less 1 if it is 1 and the digits add up to 3."""
     b.apply(op.OP_2DUP, 2, "", "", "", "")
     b.add()
-    b.equals_number(3)
-    b.if_()
-    b.drop(2)
-    b.number(0, name)
-    b.else_()
-    b.binary(op.OP_MIN, name)
-    b.endif()
+    b.equals_number(3, "is three")
+    b.roll_at(2)
+    b.roll_at(2)
+    b.binary(op.OP_MIN)
+    b.apply(op.OP_TUCK, 2, "least", "is three", "least")
+    b.binary(op.OP_BOOLAND)
+    b.sub(name)
 
 
 def require_index(b: ScriptBuilder, count: int, name: str) -> None:

@@ -14,15 +14,17 @@ out of the list, and the slot's secret has to hash to it.
 A step of a chain is HASH160, and its SHA256 midpoint counts as a level too (`chain`). Forms: `forms.show` checks that
 something was signed and leaves the reading to the witness's readers; `forms.use` leaves the message as numbers.
 
-Why nobody else can sign a second message ----------------------------------------- Seeing one signature S, a stranger
-knows an opened chain up to the level k_j of the slot that opened it and no higher (higher items are preimages), and of
-other chains nothing above level 0. Let T be any accepted signature made from that. The slot with the highest level
-needs a chain known to that level: there is only the one that S opened there, so T opens the same one there; that value
-has left the list and can serve no other slot. For the slot with the next lower level the chains known high enough are
-that one, which is used up, and the one that S opened there. And so on down: T assigns as S does. The index vector is
-determined by the assignment, because the list's order at each slot follows from the earlier choices. The argument does
-not ask in which order the script visits the slots, nor which values have entered the list yet, so it holds for the
-window as well; an index is never range-checked, since one outside the list finds nothing (condition 3).
+Why nobody else can sign a second message
+-----------------------------------------
+Seeing one signature S, a stranger knows an opened chain up to the level k_j of the slot that opened it and no higher
+(higher items are preimages), and of other chains nothing above level 0. Let T be any accepted signature made from that.
+The slot with the highest level needs a chain known to that level: there is only the one that S opened there, so T opens
+the same one there; that value has left the list and can serve no other slot. For the slot with the next lower level the
+chains known high enough are that one, which is used up, and the one that S opened there. And so on down: T assigns as S
+does. The index vector is determined by the assignment, because the list's order at each slot follows from the earlier
+choices. The argument does not ask in which order the script visits the slots, nor which values have entered the list
+yet, so it holds for the window as well; an index is never range-checked, since one outside the list finds nothing
+(condition 3).
 
 So a forgery inverts SHA256 or RIPEMD160 on an item of a chain. With a million keys published, some 2^30 targets, that
 takes near 2^131 hash evaluations; heads that came from 128-bit seeds a key would bring it to 2^108.
@@ -75,8 +77,6 @@ from bitvm.script.onetime.errors import (
     SeedError,
 )
 from bitvm.script.onetime.forms import (
-    ShownKey,
-    UsedKey,
     equal_nodes,
     parse_show_and_use,
     parse_shown,
@@ -118,10 +118,8 @@ __all__ = [
     "SecretKey",
     "SecretSizeError",
     "SeedError",
-    "ShownKey",
     "Signature",
     "Slot",
-    "UsedKey",
     "Window",
     "check_public_values",
     "cost",

@@ -12,6 +12,7 @@ from fractions import Fraction
 from bitvm.script.builder import ScriptBuilder
 from bitvm.script.onetime import forms
 from bitvm.script.onetime.chain import VALUE_BYTES, item_bytes
+from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme
 
 
@@ -58,11 +59,11 @@ def cost(scheme: AnyScheme, form: Form) -> Cost:
 
 
 def _script_bytes(scheme: AnyScheme, form: Form) -> int:
-    public = [chain.to_bytes(VALUE_BYTES, "big") for chain in range(scheme.chains)]
+    key = PublicKey(scheme, tuple(chain.to_bytes(VALUE_BYTES, "big") for chain in range(scheme.chains)))
     b = ScriptBuilder([""] * 2 * scheme.slots)
     if form is Form.SHOWN:
-        forms.show(b, [(scheme, public)])
+        forms.show(b, [key])
     else:
         names = [f"number {number}" for number in range(scheme.numbers)]
-        forms.use(b, [(scheme, public, names)], normalised=form is Form.USED_NORMALISED)
+        forms.use(b, [(key, names)], normalised=form is Form.USED_NORMALISED)
     return len(b)

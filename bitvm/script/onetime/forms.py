@@ -36,15 +36,6 @@ from bitvm.script.onetime.errors import FormError, ItemCountError, NumberError
 from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme, Signature, Slot, check_public_values
 
-ShownKey = PublicKey | tuple[AnyScheme, Sequence[bytes]]
-"""A public key, or its scheme and public values."""
-
-UsedKey = tuple[PublicKey, Sequence[str]] | tuple[AnyScheme, Sequence[bytes], Sequence[str]]
-"""The same and the names of the numbers that the used form leaves (`Scheme.numbers` of them)."""
-
-_Shown = tuple[AnyScheme, Sequence[bytes]]
-_Used = tuple[AnyScheme, Sequence[bytes], Sequence[str]]
-
 INDEX_BYTES = 1
 """Largest minimally encoded index: indices stay below 128."""
 
@@ -55,39 +46,46 @@ NUMBER_BYTES = 4
 # ---- script
 
 
-def show(b: ScriptBuilder, keys: Sequence[ShownKey]) -> None:
+def show(b: ScriptBuilder, keys: Sequence[PublicKey]) -> None:
     """``items -> `` with items as `shown_items` makes them and nothing else on the main stack.
 
-    Raises FormError when the builder's stack holds another number of items, PublicValueError for bad public values.
+    Raises FormError when the builder's stack holds another number of items, PublicValueError when two keys share a
+    public value.
     """
-    pairs = [_shown_key(key) for key in keys]
-    _check_keys(pairs, (), taken=())
-    items = 2 * sum(scheme.slots for scheme, _ in pairs)
+    _check_keys(keys, (), taken=())
+    items = 2 * sum(key.scheme.slots for key in keys)
     if len(b.stack) != items:
         raise FormError(f"{len(b.stack)} items on the main stack, the keys shown need exactly {items}")
     b.to_alt(items)
     _require_empty_stack(b)
-    for scheme, public in pairs:
-        _open(b, scheme, public, None)
+    for key in keys:
+        _open(b, key, None)
 
 
-def use(b: ScriptBuilder, keys: Sequence[UsedKey], hints: Sequence[str] = (), *, normalised: bool = True) -> None:
+def use(
+    b: ScriptBuilder,
+    keys: Sequence[tuple[PublicKey, Sequence[str]]],
+    hints: Sequence[str] = (),
+    *,
+    normalised: bool = True,
+) -> None:
     """``… items | -> … numbers | … hint_2 hint_1`` with items as `used_items` makes them.
 
-    The numbers of the keys stay on the main stack under the names given with each key: indices, or nibbles where the
-    scheme has a layout; all in range. With `normalised` they are minimally encoded too. Without it, which saves three
-    weight units a digit, those that are indices may come in any encoding of at most four bytes: then only opcodes that
-    read numbers may touch them (never OP_EQUAL, OP_IF, OP_SIZE or a hash). Items below are left alone.
+    The numbers of the keys stay on the main stack under the names given with each key, `Scheme.numbers` of them:
+    indices, or nibbles where the scheme has a layout; all in range. With `normalised` they are minimally encoded too.
+    Without it, which saves three weight units a digit, those that are indices may come in any encoding of at most four
+    bytes: then only opcodes that read numbers may touch them (never OP_EQUAL, OP_IF, OP_SIZE or a hash). Items below
+    are left alone.
 
-    Raises FormError for names that do not fit, PublicValueError for bad public values.
+    Raises FormError for names that do not fit, PublicValueError when two keys share a public value.
     """
     show_and_use(b, (), keys, hints, normalised=normalised)
 
 
 def show_and_use(
     b: ScriptBuilder,
-    shown: Sequence[ShownKey],
-    used: Sequence[UsedKey],
+    shown: Sequence[PublicKey],
+    used: Sequence[tuple[PublicKey, Sequence[str]]],
     hints: Sequence[str] = (),
     *,
     normalised: bool = True,
@@ -95,23 +93,22 @@ def show_and_use(
     """As `use`, with `shown` keys checked on the way; items as `show_and_use_items` makes them."""
     if not used:
         raise FormError("without a used key there is no digit to guard the lists: use show")
-    pairs, triples = [_shown_key(key) for key in shown], [_used_key(key) for key in used]
-    digits = [_digit_names(number, key) for number, key in enumerate(triples)]
-    consumed = sum(scheme.slots for scheme, _, _ in triples) + 2 * sum(scheme.slots for scheme, _ in pairs)
+    digits = [_digit_names(number, key.scheme, names) for number, (key, names) in enumerate(used)]
+    consumed = sum(key.scheme.slots for key, _ in used) + 2 * sum(key.scheme.slots for key in shown)
     entry = [name for names in reversed(digits) for name in reversed(names)] + [""] * consumed + list(hints)
     below = len(b.stack) - len(entry)
     if below < 0:
         raise FormError(f"{len(b.stack)} items on the main stack, the keys and hints need {len(entry)}")
-    _check_keys(pairs, triples, taken=[*b.stack[:below], *hints])
+    _check_keys(shown, used, taken=[*b.stack[:below], *hints])
     b.stack[below:] = entry
     b.to_alt(consumed + len(hints))
-    for (scheme, public, _), own_digits in zip(triples, digits, strict=True):
-        _open(b, scheme, public, own_digits)
+    for (key, _), own_digits in zip(used, digits, strict=True):
+        _open(b, key, own_digits)
         _require_number_on_top(b)
-    for scheme, public in pairs:
-        _open(b, scheme, public, None)
+    for key in shown:
+        _open(b, key, None)
         _require_number_on_top(b)
-    _deliver(b, triples, normalised)
+    _deliver(b, used, normalised)
 
 
 def equal_nodes(b: ScriptBuilder, left: Sequence[str], right: Sequence[str], name: str = "") -> None:
@@ -134,9 +131,10 @@ def equal_nodes(b: ScriptBuilder, left: Sequence[str], right: Sequence[str], nam
             b.to_alt()
 
 
-def _open(b: ScriptBuilder, scheme: AnyScheme, public: Sequence[bytes], digits: Sequence[str] | None) -> None:
+def _open(b: ScriptBuilder, key: PublicKey, digits: Sequence[str] | None) -> None:
     """Open all slots of a key: ``… | … secrets -> … | …``; the indices are `digits`, or come before each secret."""
-    for value in reversed(public[: scheme.width]):
+    scheme = key.scheme
+    for value in reversed(key.values[: scheme.width]):
         b.data(value)
     for slot, level in enumerate(scheme.levels):
         if digits is None:
@@ -149,7 +147,7 @@ def _open(b: ScriptBuilder, scheme: AnyScheme, public: Sequence[bytes], digits: 
         b.apply(descent_opcodes(level), 1, "")
         b.apply(op.OP_EQUALVERIFY, 2)
         if scheme.width + slot < scheme.chains:
-            b.data(public[scheme.width + slot])
+            b.data(key.values[scheme.width + slot])
     b.drop(scheme.chains - scheme.slots)
 
 
@@ -172,14 +170,14 @@ def _require_size(b: ScriptBuilder, size: int) -> None:
     b.apply(op.OP_EQUALVERIFY, 2)
 
 
-def _deliver(b: ScriptBuilder, used: Sequence[_Used], normalised: bool) -> None:
+def _deliver(b: ScriptBuilder, used: Sequence[tuple[PublicKey, Sequence[str]]], normalised: bool) -> None:
     """Turn the digits into the numbers promised; those that have to be touched go through the alt stack."""
-    touched = [number for number, (scheme, _, _) in enumerate(used) if normalised or scheme.layout is not None]
+    touched = [number for number, (key, _) in enumerate(used) if normalised or key.scheme.layout is not None]
     moved = 0
-    for scheme, _, names in used[: max(touched, default=-1) + 1]:
+    for key, names in used[: max(touched, default=-1) + 1]:
         moved += len(names)
-        if scheme.layout is not None:
-            scheme.layout.write(b, names)
+        if key.scheme.layout is not None:
+            key.scheme.layout.write(b, names)
             continue
         for name in names:
             if normalised:
@@ -188,34 +186,22 @@ def _deliver(b: ScriptBuilder, used: Sequence[_Used], normalised: bool) -> None:
     b.from_alt(moved)
 
 
-def _shown_key(key: ShownKey) -> _Shown:
-    return key.pair if isinstance(key, PublicKey) else key
-
-
-def _used_key(key: UsedKey) -> _Used:
-    if len(key) == 2:
-        public, names = key
-        return *public.pair, names
-    return key
-
-
-def _digit_names(number: int, key: _Used) -> list[str]:
+def _digit_names(number: int, scheme: AnyScheme, names: Sequence[str]) -> list[str]:
     """Name the digits of the key with this number: as the caller calls the numbers, unless these are made later."""
-    scheme, _, names = key
     if len(names) != scheme.numbers:
         raise FormError(f"{scheme.name} leaves {scheme.numbers} numbers, {len(names)} names were given")
     return list(names) if scheme.layout is None else [f"digit {number}.{slot}" for slot in range(scheme.slots)]
 
 
-def _check_keys(shown: Sequence[_Shown], used: Sequence[_Used], taken: Sequence[str]) -> None:
+def _check_keys(
+    shown: Sequence[PublicKey], used: Sequence[tuple[PublicKey, Sequence[str]]], taken: Sequence[str]
+) -> None:
     """Raise PublicValueError or FormError for public values or names that must not be in one script."""
-    keys = [*shown, *((scheme, public) for scheme, public, _ in used)]
+    keys = [*shown, *(key for key, _ in used)]
     if not keys:
         raise FormError("no key to open")
-    for scheme, public in keys:
-        scheme.check_public(public)
-    check_public_values(public for _, public in keys)
-    names = [name for name in taken if name] + [name for _, _, own in used for name in own]
+    check_public_values(key.values for key in keys)
+    names = [name for name in taken if name] + [name for _, own in used for name in own]
     if "" in names or len(set(names)) != len(names):
         raise FormError(f"every number and hint needs a name of its own: {names}")
 
@@ -233,9 +219,7 @@ def used_items(signatures: Sequence[Signature], hints: Sequence[int] = ()) -> li
     return show_and_use_items((), signatures, hints)
 
 
-def show_and_use_items(
-    shown: Sequence[Signature], used: Sequence[Signature], hints: Sequence[int] = ()
-) -> list[bytes]:
+def show_and_use_items(shown: Sequence[Signature], used: Sequence[Signature], hints: Sequence[int] = ()) -> list[bytes]:
     """Return the witness items, bottom first, for `show_and_use`; numbers are minimally encoded."""
     digits = [encode_number(slot.index) for signature in used for slot in signature.slots]
     secrets = [slot.secret for signature in used for slot in signature.slots]

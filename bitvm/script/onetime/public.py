@@ -35,8 +35,3 @@ class PublicKey:
         if len(data) != VALUE_BYTES * scheme.chains:
             raise PublicValueError(f"{scheme.name}: {VALUE_BYTES * scheme.chains} bytes needed, got {len(data)}")
         return cls(scheme, tuple(data[i : i + VALUE_BYTES] for i in range(0, len(data), VALUE_BYTES)))
-
-    @property
-    def pair(self) -> tuple[AnyScheme, tuple[bytes, ...]]:
-        """Scheme and values, as the script fragments of ``forms`` take them."""
-        return self.scheme, self.values

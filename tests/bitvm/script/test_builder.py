@@ -6,7 +6,15 @@ from bitvm.script.builder import ScriptBuilder, ScriptError, decode_number, enco
 
 @pytest.mark.parametrize(
     ("value", "item"),
-    [(0, b""), (1, b"\x01"), (-1, b"\x81"), (127, b"\x7f"), (128, b"\x80\x00"), (-128, b"\x80\x80"), (256, b"\x00\x01")],
+    [
+        (0, b""),
+        (1, b"\x01"),
+        (-1, b"\x81"),
+        (127, b"\x7f"),
+        (128, b"\x80\x00"),
+        (-128, b"\x80\x80"),
+        (256, b"\x00\x01"),
+    ],
 )
 def test_numbers_are_minimal_sign_magnitude(value, item):
     assert encode_number(value) == item

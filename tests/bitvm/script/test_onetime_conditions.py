@@ -7,12 +7,13 @@ import random
 
 import pytest
 from bitcoin.core import script as op
-from onetime_attacks import Knowledge, accepted, cascades, indices_of, take_from_below
+from onetime_attacks import Knowledge, accepted, cascades, indices_of, public_key, take_from_below
 
 from bitvm.script.builder import ScriptBuilder, encode_number
 from bitvm.script.onetime import (
     NODE,
     NODE_USED,
+    PublicKey,
     PublicValueError,
     Slot,
     Window,
@@ -32,16 +33,16 @@ def rng(request):
 
 
 def _shown_script(*keys, tail=b""):
-    b = ScriptBuilder([""] * 2 * sum(scheme.slots for scheme, _ in keys))
+    b = ScriptBuilder([""] * 2 * sum(key.scheme.slots for key in keys))
     forms.show(b, keys)
     b.number(1)
     return b.script()[:-1] + tail + b"\x51"
 
 
-def _used_script(scheme, public, tail=None, *, normalised=False, below=0):
+def _used_script(key, tail=None, *, normalised=False, below=0):
     """Use a key above ``below`` items of the leaf's own and drop everything unseen, or do ``tail(b)`` before."""
-    b = ScriptBuilder([""] * (below + 2 * scheme.slots))
-    forms.use(b, [(scheme, public, [str(number) for number in range(scheme.numbers)])], normalised=normalised)
+    b = ScriptBuilder([""] * (below + 2 * key.scheme.slots))
+    forms.use(b, [(key, [str(number) for number in range(key.scheme.numbers)])], normalised=normalised)
     if tail:
         tail(b)
     b.drop(len(b.stack))
@@ -64,15 +65,15 @@ def test_1_all_slots_are_checked(rng):
 
     first_word = Window(16, 8)
     first_word.levels = WORDS.levels[:8]  # a leaf that opens the slots of the first word only
-    public = key.public[: first_word.chains]
+    public = PublicKey(first_word, key.public[: first_word.chains])
     honest = Signature(signature.slots[:8])
     forged = _first_word_forgery(first_word, knowledge, signature)
     assert forged.indices != honest.indices
-    assert accepted(_used_script(first_word, public), forms.used_items([honest]))
-    assert accepted(_used_script(first_word, public), forms.used_items([forged])), "the control must be forged"
+    assert accepted(_used_script(public), forms.used_items([honest]))
+    assert accepted(_used_script(public), forms.used_items([forged])), "the control must be forged"
 
     whole = Signature((*forged.slots, *signature.slots[8:]))
-    assert not accepted(_used_script(WORDS, key.public), forms.used_items([whole]))
+    assert not accepted(_used_script(public_key(key)), forms.used_items([whole]))
 
 
 def _first_word_forgery(first_word, knowledge, signature):
@@ -100,8 +101,8 @@ def test_2_another_slot_order_reads_another_message(rng):
     slots = zip(indices, reversed(signature.slots), strict=True)
     read_otherwise = Signature(tuple(Slot(index, slot.secret) for index, slot in slots))
     assert read_otherwise.indices != signature.indices
-    assert accepted(_shown_script((reordered, key.public)), forms.shown_items([read_otherwise])), "the control"
-    assert not accepted(_shown_script((NODE, key.public)), forms.shown_items([read_otherwise]))
+    assert accepted(_shown_script(PublicKey(reordered, key.public)), forms.shown_items([read_otherwise])), "the control"
+    assert not accepted(_shown_script(public_key(key)), forms.shown_items([read_otherwise]))
 
 
 def test_2_one_more_hash_in_one_form_forges_in_the_other(rng):
@@ -110,7 +111,7 @@ def test_2_one_more_hash_in_one_form_forges_in_the_other(rng):
     higher = type(NODE)(54, 38)
     higher.levels = tuple(level + 2 for level in NODE.levels)
     head_room = [chain_from_head(rng.randbytes(20), max(higher.levels) + 2) for _ in range(54)]
-    public = [chain[0] for chain in head_room]
+    public = tuple(chain[0] for chain in head_room)
     indices = key.sign(rng.randbytes(24)).indices
     chains = NODE.chains_of(indices)
 
@@ -118,7 +119,7 @@ def test_2_one_more_hash_in_one_form_forges_in_the_other(rng):
         slots = zip(indices, chains, levels, strict=True)
         return Signature(tuple(Slot(index, head_room[chain][level]) for index, chain, level in slots))
 
-    assert accepted(_shown_script((higher, public)), forms.shown_items([opened(higher.levels)]))
+    assert accepted(_shown_script(PublicKey(higher, public)), forms.shown_items([opened(higher.levels)]))
     strangers = Knowledge(higher, public, opened(higher.levels), rng)
     slot = NODE.levels.index(3)  # levels 3 and 5 exchanged: level 3 + 2 is enough for 5
     other = NODE.levels.index(5)
@@ -126,9 +127,9 @@ def test_2_one_more_hash_in_one_form_forges_in_the_other(rng):
     swapped[slot], swapped[other] = swapped[other], swapped[slot]
     vector = indices_of(NODE, swapped)
     forged = forms.shown_items([strangers.forge(vector, NODE)])
-    assert accepted(_shown_script((NODE, public)), forged), "the control"
+    assert accepted(_shown_script(PublicKey(NODE, public)), forged), "the control"
     careful = Knowledge(NODE, public, opened(NODE.levels), rng)
-    assert not accepted(_shown_script((NODE, public)), forms.shown_items([careful.forge(vector)]))
+    assert not accepted(_shown_script(PublicKey(NODE, public)), forms.shown_items([careful.forge(vector)]))
 
 
 # ---- 3
@@ -142,9 +143,9 @@ def test_3_shown_depth_is_guarded(monkeypatch, rng, slot):
     signature, foreign = take_from_below(NODE, honest, slot, 0, rng)
     forged = [foreign, *forms.shown_items([signature])]
     drop_one = bytes([op.OP_DROP])  # a leaf that goes on with an item of its own below
-    guarded = _shown_script((NODE, key.public), tail=drop_one)
+    guarded = _shown_script(public_key(key), tail=drop_one)
     _without(monkeypatch, "_require_empty_stack")
-    unguarded = _shown_script((NODE, key.public), tail=drop_one)
+    unguarded = _shown_script(public_key(key), tail=drop_one)
     assert accepted(unguarded, [b"\x01", *forms.shown_items([honest])])
     assert accepted(unguarded, forged), "the control"
     assert not accepted(guarded, forged)
@@ -158,12 +159,12 @@ def test_3_used_digits_guard_the_list(monkeypatch, rng, scheme, start):
     honest = forms.used_items([key.open([1] * scheme.slots)])
     forgeries = list(cascades(scheme, [b"\x01", *honest], scheme.slots + 1, start % scheme.slots, rng))
     assert forgeries
-    guarded = [_used_script(scheme, key.public, normalised=normalised, below=1) for normalised in (False, True)]
+    guarded = [_used_script(public_key(key), normalised=normalised, below=1) for normalised in (False, True)]
     for script in guarded:
         assert accepted(script, [b"\x01", *honest])
         assert not any(accepted(script, forged) for forged in forgeries)
     _without(monkeypatch, "_require_number_on_top")
-    unguarded = _used_script(scheme, key.public, below=1)
+    unguarded = _used_script(public_key(key), below=1)
     assert accepted(unguarded, [b"\x01", *honest])
     assert all(accepted(unguarded, forged) for forged in forgeries), "the control"
 
@@ -175,7 +176,7 @@ def test_3_a_shown_key_next_to_a_used_one_is_guarded(monkeypatch, rng):
 
     def script():
         b = ScriptBuilder([""] * (1 + 2 * 38 + 8))
-        forms.show_and_use(b, [(NODE, shown.public)], [(used.scheme, used.public, list("abcd"))], normalised=False)
+        forms.show_and_use(b, [public_key(shown)], [(public_key(used), list("abcd"))], normalised=False)
         b.drop(5)
         b.number(1)
         return b.script()
@@ -198,7 +199,7 @@ def test_3_a_later_group_is_guarded_too(monkeypatch, rng):
 
     def script():
         b = ScriptBuilder([""] * 17)
-        used = [(key.scheme, key.public, own) for key, own in zip(keys, names, strict=True)]
+        used = [(public_key(key), own) for key, own in zip(keys, names, strict=True)]
         forms.use(b, used, normalised=False)
         b.drop(9)
         b.number(1)
@@ -255,7 +256,7 @@ def test_4_two_lists_at_once_exchange_chains(rng):
     forged = [*honest[:-4], encode_number(b.index - size), b.secret, encode_number(after), a.secret]
     assert accepted(script, forged), "the control"
 
-    both = [(NODE, key.public) for key in keys]
+    both = [public_key(key) for key in keys]
     new_a, new_b = Slot(b.index - size, b.secret), Slot(after, a.secret)
     exchanged = [Signature((*one[:last], new_a)), Signature((*two[:last], new_b))]
     assert not accepted(_shown_script(*both), forms.shown_items(exchanged))
@@ -280,7 +281,7 @@ def test_5_normalised_numbers_are_equal_byte_by_byte(rng):
         b.unary(op.OP_NOT)
         b.verify()
 
-    raw, minimal = (_used_script(scheme, key.public, claims_inequality, normalised=yes) for yes in (False, True))
+    raw, minimal = (_used_script(public_key(key), claims_inequality, normalised=yes) for yes in (False, True))
     assert accepted(raw, strange), "the control"
     assert not accepted(minimal, strange)
     assert not accepted(raw, items)
@@ -304,7 +305,7 @@ def test_6_clamped_vectors_are_compared_after_the_clamp(rng):
             b.apply(op.OP_EQUALVERIFY, 2)
 
     for key, vector in zip(keys, (plain, other), strict=True):
-        assert accepted(_used_script(NODE_USED, key.public, is_node), forms.used_items([key.open(vector)]))
+        assert accepted(_used_script(public_key(key), is_node), forms.used_items([key.open(vector)]))
 
 
 # ---- 7
@@ -316,20 +317,21 @@ def test_7_sizes_are_checked(monkeypatch, rng, scheme, used):
     """The signer makes a chain from an item of odd size; the opponent's copy of a long one would be non-standard."""
     key = scheme.secret_key(rng.randbytes(32))
     signature = key.open([1] * scheme.slots)
-    written = _used_script if used else lambda scheme, public: _shown_script((scheme, public))
+    written = _used_script if used else _shown_script
     attacks = []
     for slot, level in enumerate(scheme.levels):
         for size in {0, 19, 20, 21, 31, 32, 33, 80, 81, 520} - {item_bytes(level)}:
             odd_item = rng.randbytes(size)
-            public = list(key.public)
-            public[scheme.chains_of(signature.indices)[slot]] = descend(odd_item, level)
+            values = list(key.public)
+            values[scheme.chains_of(signature.indices)[slot]] = descend(odd_item, level)
+            public = PublicKey(scheme, tuple(values))
             slots = (*signature.slots[:slot], Slot(1, odd_item), *signature.slots[slot + 1 :])
             items = (forms.used_items if used else forms.shown_items)([Signature(slots)])
-            assert not accepted(written(scheme, public), items)
+            assert not accepted(written(public), items)
             attacks.append((public, items))
     _without(monkeypatch, "_require_size")
     for public, items in rng.sample(attacks, 10):
-        assert accepted(written(scheme, public), items), "the control"
+        assert accepted(written(public), items), "the control"
 
 
 # ---- 8
@@ -338,13 +340,14 @@ def test_7_sizes_are_checked(monkeypatch, rng, scheme, used):
 def test_8_public_values_of_a_script_are_distinct_and_20_bytes(rng):
     scheme = Window(4, 2)
     one, two = (scheme.secret_key(rng.randbytes(32)).public for _ in range(2))
-    for bad in ([*one[:-1], one[0]], [*one[:-1], one[-1] + b"\x00"], [*one[:-1], b"\x01"], one[:-1]):
+    for bad in ((*one[:-1], one[0]), (*one[:-1], one[-1] + b"\x00"), (*one[:-1], b"\x01"), one[:-1]):
         with pytest.raises(PublicValueError):
-            _shown_script((scheme, bad))
-        with pytest.raises(PublicValueError):
-            scheme.check_public(bad)
+            PublicKey(scheme, bad)
+    sharing = PublicKey(scheme, (*two[:-1], one[2]))
     with pytest.raises(PublicValueError, match="twice"):
-        _shown_script((scheme, one), (scheme, [*two[:-1], one[2]]))
+        _shown_script(PublicKey(scheme, one), sharing)
+    with pytest.raises(PublicValueError, match="twice"):
+        forms.show_and_use(ScriptBuilder([""] * 8), [PublicKey(scheme, one)], [(sharing, ["a", "b"])])
     with pytest.raises(PublicValueError, match="twice"):
         check_public_values([one, two, one])
 
@@ -356,21 +359,21 @@ def test_8_a_value_in_two_keys_is_opened_by_the_wrong_signature(monkeypatch, rng
     twice = forms.shown_items([signature, signature])
     for module in (forms, scheme_module):
         monkeypatch.setattr(module, "check_public_values", lambda _: None)
-    assert accepted(_shown_script((scheme, key.public), (scheme, key.public)), twice), "the control"
+    assert accepted(_shown_script(public_key(key), public_key(key)), twice), "the control"
     other = scheme.secret_key(rng.randbytes(32))
-    assert not accepted(_shown_script((scheme, key.public), (scheme, other.public)), twice)
+    assert not accepted(_shown_script(public_key(key), public_key(other)), twice)
 
 
 def test_8_a_value_twice_in_a_key_reads_two_messages(monkeypatch, rng):
     scheme = Window(8, 2)
     key = scheme.secret_key(rng.randbytes(32))
     signature = key.sign((3, 5))
-    doubled = [*key.public[:6], key.public[3], *key.public[7:]]
+    doubled = (*key.public[:6], key.public[3], *key.public[7:])
     elsewhere = Signature((Slot(6, signature.slots[0].secret), Slot(6, signature.slots[1].secret)))
-    assert not accepted(_shown_script((scheme, key.public)), forms.shown_items([elsewhere]))
+    assert not accepted(_shown_script(public_key(key)), forms.shown_items([elsewhere]))
     for module in (forms, scheme_module):
         monkeypatch.setattr(module, "check_public_values", lambda _: None)
-    assert accepted(_shown_script((scheme, doubled)), forms.shown_items([elsewhere])), "the control"
+    assert accepted(_shown_script(PublicKey(scheme, doubled)), forms.shown_items([elsewhere])), "the control"
 
 
 def test_8_a_short_value_would_pass_for_a_number(monkeypatch, rng):
@@ -378,13 +381,14 @@ def test_8_a_short_value_would_pass_for_a_number(monkeypatch, rng):
     key = WORDS.secret_key(rng.randbytes(32))
     honest = [b"\x01", *forms.used_items([key.open([1] * 40)])]
     [forged] = cascades(WORDS, honest, 41, 39, rng)
-    public = list(key.public)
-    public[15] = b"\x05"  # the deepest of the list to the end: index 15 is never opened
+    values = list(key.public)
+    values[15] = b"\x05"  # the deepest of the list to the end: index 15 is never opened
     for module in (forms, scheme_module):
         monkeypatch.setattr(module, "check_public_values", lambda _: None)
-    assert accepted(_used_script(WORDS, public, below=1), honest)
-    assert accepted(_used_script(WORDS, public, below=1), forged), "the control"
-    assert not accepted(_used_script(WORDS, key.public, below=1), forged)
+    short = PublicKey(WORDS, tuple(values))
+    assert accepted(_used_script(short, below=1), honest)
+    assert accepted(_used_script(short, below=1), forged), "the control"
+    assert not accepted(_used_script(public_key(key), below=1), forged)
 
 
 # ---- 11
@@ -401,5 +405,5 @@ def test_11_two_signatures_of_one_key_are_mixed(rng):
     if target[39] != WORDS.chains_of(one.indices)[39]:
         pytest.fail("choose messages whose last slots open the same chain")
     assert mixed.indices not in (one.indices, two.indices)
-    assert accepted(_used_script(WORDS, key.public), forms.used_items([mixed]))
-    assert not accepted(_used_script(WORDS, key.public), forms.used_items([knowledge.forge(mixed.indices)]))
+    assert accepted(_used_script(public_key(key)), forms.used_items([mixed]))
+    assert not accepted(_used_script(public_key(key)), forms.used_items([knowledge.forge(mixed.indices)]))

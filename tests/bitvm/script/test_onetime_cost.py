@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from onetime_attacks import any_message
+from onetime_attacks import any_message, public_key
 
 from bitvm.script.builder import ScriptBuilder
 from bitvm.script.onetime import NODE, NODE_USED, Form, Window, cost, forms
@@ -41,10 +41,10 @@ def test_real_witnesses_weigh_what_was_computed(scheme, form):
     key = scheme.secret_key(rng.randbytes(32))
     b = ScriptBuilder([""] * 2 * scheme.slots)
     if form is Form.SHOWN:
-        forms.show(b, [(scheme, key.public)])
+        forms.show(b, [public_key(key)])
     else:
         names = [str(number) for number in range(scheme.numbers)]
-        forms.use(b, [(scheme, key.public, names)], normalised=form is Form.USED_NORMALISED)
+        forms.use(b, [(public_key(key), names)], normalised=form is Form.USED_NORMALISED)
     expected = cost(scheme, form)
     assert len(b.script()) == expected.script
     items = forms.shown_items if form is Form.SHOWN else forms.used_items

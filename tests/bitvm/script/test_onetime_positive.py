@@ -13,6 +13,7 @@ from onetime_attacks import (
     any_message,
     compare_all,
     extreme_messages,
+    public_key,
 )
 
 from bitvm.script.builder import ScriptBuilder
@@ -76,7 +77,7 @@ def test_a_shown_signature_is_copied_into_a_used_leaf(scheme):
     for normalised in (False, True):
         [signature] = forms.parse_shown(forms.shown_items([key.sign(message)]), [scheme])
         b = ScriptBuilder([""] * 2 * scheme.slots)
-        forms.use(b, [(scheme, key.public, names)], normalised=normalised)
+        forms.use(b, [(public_key(key), names)], normalised=normalised)
         b.drop(len(b.stack))
         b.number(1)
         assert accepted(b.script(), forms.used_items([signature]))
@@ -87,7 +88,7 @@ def test_items_below_the_used_ones_are_left_alone():
     scheme = Window(16, 5)
     key = scheme.secret_key(rng.randbytes(32))
     b = ScriptBuilder(["signature", *[""] * 10])
-    forms.use(b, [(scheme, key.public, ["a", "b", "c", "d", "e"])])
+    forms.use(b, [(public_key(key), ["a", "b", "c", "d", "e"])])
     assert sorted(b.stack) == ["a", "b", "c", "d", "e", "signature"]
     b.drop(5)
     b.data(b"\x07" * 64)
@@ -105,7 +106,7 @@ def test_two_exact_nodes_are_compared_by_their_indices():
     verdicts = []
     for wanted in (True, False):
         b = ScriptBuilder([""] * 4 * NODE.slots)
-        used = [(NODE, key.public, own) for key, own in zip(keys, names, strict=True)]
+        used = [(public_key(key), own) for key, own in zip(keys, names, strict=True)]
         forms.use(b, used, normalised=False)
         before = len(b)
         equal_nodes(b, *names)

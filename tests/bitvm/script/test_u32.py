@@ -27,9 +27,8 @@ class Sum:
         self.words = [*self.plus, *self.minus, *self.discard]
         lowest, *rest = digits_of(self.plus, self.minus, self.discard)
         self.digits = [replace(lowest, constant=constant), *rest]
-        self.scripts = {
-            (modulo, test): self._script(modulo, test) for modulo, test in [(True, 0), (False, 0), (False, 1), (False, -1)]
-        }
+        tests = [(True, 0), (False, 0), (False, 1), (False, -1)]
+        self.scripts = {(modulo, test): self._script(modulo, test) for modulo, test in tests}
 
     def _script(self, modulo: bool, test: int) -> bytes:
         b = ScriptBuilder([f"{word}.{i}" for i in range(8) for word in self.words])
@@ -57,7 +56,8 @@ def test_sums(plus: int, minus: int, constant: int) -> None:
         total = sum(values[:plus]) - sum(values[plus : plus + minus]) + constant
         if number % 2:  # make it zero mod 2^32, or nearly
             last = plus + minus - 1
-            values[last] = (values[last] + (total if minus else -total) + rng.choice((0, 0, 1, -1, 1 << 28))) % (1 << 32)
+            off = rng.choice((0, 0, 1, -1, 1 << 28))
+            values[last] = (values[last] + (total if minus else -total) + off) % (1 << 32)
             total = sum(values[:plus]) - sum(values[plus : plus + minus]) + constant
         assert gadget.accepts(True, 0, values) == (total % (1 << 32) == 0), values
         assert gadget.accepts(False, 0, values) == (total == 0), values
@@ -93,7 +93,7 @@ def test_items_with_other_ranges_and_from_the_alt_stack() -> None:
     assert b.stack == [""]
     for far, sign in product((0, 7, 40), (-1, 0, 1)):
         x = (-(far << 8) + (sign << 20)) % (1 << 32)
-        items = [*map(encode_number, nibbles(x)), *([encode_number(sign), encode_number(far)])]
+        items = [*map(encode_number, nibbles(x)), encode_number(sign), encode_number(far)]
         assert run_leaf(b.script(), items)
         assert not run_leaf(b.script(), [encode_number((x ^ 1) & 15), *items[1:]])
 

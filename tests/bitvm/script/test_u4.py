@@ -1,6 +1,7 @@
 """Nibble gadgets under Core's engine, exhaustively."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -33,19 +34,36 @@ def is_right(gadget: Gadget, inputs: tuple[int, ...], expected: tuple[int, ...])
 def test_gadgets_of_one_nibble(x: int) -> None:
     assert is_right(u4.is_multiple_of_4, (x,), (int(x % 4 == 0),))
     assert is_right(u4.is_even, (x,), (int(x % 2 == 0),))
-    assert is_right(lambda b: u4.split_bit_3(b, "bit", "rest"), (x,), (x >> 3, x & 7))
+    assert is_right(lambda b: u4.split_bit(b, 8, "bit", "rest"), (x,), (x >> 3, x & 7))
+    assert is_right(u4.read_signed, (x,), (x - 16 if x > 7 else x,))
     assert is_right(lambda b: u4.split_digits(b, "high", "low"), (x,), (x >> 2, x & 3))
     assert is_right(lambda b: u4.times_power_of_two(b, 5), (x,), (x << 5,))
     assert is_right(lambda b: u4.reduce(b, 8, 4), (x,), (x % 4,))
     for value in range(8):
-        assert is_right(lambda b, value=value: u4.is_value_or_plus_8(b, value), (x,), (int(x % 8 == value),))
-        assert is_right(lambda b, value=value: u4.greater_than(b, value), (x,), (int(x > value),))
-        assert is_right(lambda b, value=value: u4.less_than(b, value), (x,), (int(x < value),))
+        assert is_right(partial(u4.is_value_or_plus_8, value=value), (x,), (int(x % 8 == value),))
+        assert is_right(partial(u4.greater_than, value=value), (x,), (int(x > value),))
+        assert is_right(partial(u4.less_than, value=value), (x,), (int(x < value),))
 
 
 @pytest.mark.parametrize("x", range(64))
 def test_reduce(x: int) -> None:
     assert is_right(lambda b: u4.reduce(b, 32, 16, 8), (x,), (x % 8,))
+
+
+@pytest.mark.parametrize("x", range(31))
+def test_bits_of_small_sums(x: int) -> None:
+    assert is_right(u4.bit_1, (x,), (x >> 1 & 1,))
+    if x <= 16:
+        assert is_right(u4.is_even, (x,), (int(x % 2 == 0),))
+    assert is_right(lambda b: u4.split_bit(b, 16, "bit", "rest"), (x,), (x >> 4, x & 15))
+
+
+@pytest.mark.parametrize("condition", [0, 1])
+def test_choices(condition: int) -> None:
+    assert is_right(lambda b: u4.choose(b, "chosen"), (7, 9, condition), (7 if condition else 9,))
+    assert is_right(lambda b: u4.choose_number(b, 100, -5), (condition,), (100 if condition else -5,))
+    for weight in (1, 2, 4, 8, 16, 64):
+        assert is_right(partial(u4.times_bit, weight=weight), (condition,), (weight * condition,))
 
 
 @pytest.mark.parametrize("x", range(16))

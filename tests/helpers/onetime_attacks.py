@@ -15,6 +15,7 @@ from bitvm.script.onetime import (
     NODE_USED,
     AnyScheme,
     OneTimeError,
+    PublicKey,
     SecretKey,
     Signature,
     Slot,
@@ -98,8 +99,8 @@ class Leaf:
         """Open all keys; used numbers are called ``key.number``, hints ``hint.number``."""
         consumed = 2 * sum(key.scheme.slots for key in self.keys) + self.shape.hints
         b = ScriptBuilder([""] * (self.shape.below + consumed))
-        shown = [(key.scheme, key.public) for key in self.shown]
-        used = [(key.scheme, key.public, names(number, key.scheme)) for number, key in enumerate(self.used)]
+        shown = [public_key(key) for key in self.shown]
+        used = [(public_key(key), names(number, key.scheme)) for number, key in enumerate(self.used)]
         if not used:
             forms.show(b, shown)
         else:
@@ -137,6 +138,10 @@ class Leaf:
 
     def sign(self, rng: random.Random) -> list[Signature]:
         return [key.sign(any_message(key.scheme, rng)) for key in self.keys]
+
+
+def public_key(key: SecretKey) -> PublicKey:
+    return PublicKey(key.scheme, key.public)
 
 
 def names(number: int, scheme: AnyScheme) -> list[str]:

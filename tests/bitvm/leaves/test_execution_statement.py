@@ -1,0 +1,71 @@
+"""The statement: what is signed, and that it can be read back."""
+
+from random import Random
+
+import pytest
+from leafbench import statement_of
+from steps import random_step
+
+from bitvm.leaves.statement import (
+    AFTER,
+    BEFORE,
+    FIELDS,
+    FLOW,
+    GROUPS,
+    OPERATION,
+    StatementError,
+    nibble_names,
+    nibbles_of,
+    words_from_nibbles,
+)
+
+
+def test_groups_have_the_sizes_that_step_is_costed_with() -> None:
+    assert {name: group.nibbles for name, group in GROUPS.items()} == {OPERATION: 33, FLOW: 35, BEFORE: 36, AFTER: 39}
+
+
+def test_every_nibble_of_every_field_is_signed_once() -> None:
+    signed = [name for group in GROUPS for name in nibble_names(group)]
+    assert sorted(signed) == sorted(name for field in FIELDS.values() for name in field.nibble_names)
+    assert len(FIELDS) == sum(len(group.fields) for group in GROUPS.values())
+
+
+def test_before_and_after_are_parallel() -> None:
+    before, after = nibble_names(BEFORE), nibble_names(AFTER)
+    assert after[: len(before)] == tuple(f"after_{name}" for name in before)
+
+
+def test_words_are_read_back() -> None:
+    rng = Random(1)
+    for _ in range(50):
+        words = statement_of(random_step(rng))
+        read: dict[str, int] = {}
+        for group in GROUPS:
+            read |= words_from_nibbles(group, nibbles_of(group, words))
+        assert read == words
+
+
+def test_a_nibble_is_where_its_name_says() -> None:
+    words = statement_of(random_step(Random(2))) | {"instr": 0x76543210, "outcome": 11, "window": 0xABC00000}
+    operation = dict(zip(nibble_names(OPERATION), nibbles_of(OPERATION, words), strict=True))
+    flow = dict(zip(nibble_names(FLOW), nibbles_of(FLOW, words), strict=True))
+    assert [operation[f"instr.{i}"] for i in range(8)] == list(range(8))
+    assert operation["outcome.0"] == 11
+    assert [flow[f"window.{i}"] for i in range(3)] == [0xC, 0xB, 0xA]
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("outcome", 16), ("outcome", -1), ("rs1", 1 << 32), ("pc", -1), ("window", 0x3FF0_0001), ("uwin", 1 << 32)],
+)
+def test_a_word_that_does_not_fit_is_refused(field: str, word: int) -> None:
+    words = statement_of(random_step(Random(3))) | {field: word}
+    group = next(name for name, group in GROUPS.items() if field in {part.name for part in group.fields})
+    with pytest.raises(StatementError, match=field):
+        nibbles_of(group, words)
+
+
+@pytest.mark.parametrize("nibbles", [(0,) * 32, (0,) * 34, (16, *(0,) * 32), (-1, *(0,) * 32)])
+def test_nibbles_that_are_no_group_are_refused(nibbles: tuple[int, ...]) -> None:
+    with pytest.raises(StatementError, match="operation has 33 nibbles"):
+        words_from_nibbles(OPERATION, nibbles)
