@@ -1,0 +1,136 @@
+"""The disputed computation as a party knows it: state roots at any step, and any single step.
+
+``Execution`` runs the machine. It keeps snapshots at the points of level 1 that differ, so that an answer to a choice
+costs the interval, not the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bitvm.graph.parameters import Parameters
+from lvm.boot import input_root
+from lvm.elf import Image
+from lvm.machine import Engine, Machine, StepRoots, new_machine, step_roots
+from lvm.snapshot import Snapshot
+
+ACCEPTED = (1, 0)
+"""``halted`` and ``exit_code`` of a run that counts as accepted."""
+
+
+class Computation(Protocol):
+    """What a party's strategy asks."""
+
+    @property
+    def input_root(self) -> bytes:
+        """Root of INPUT, 24 bytes."""
+        ...
+
+    @property
+    def final_root(self) -> bytes:
+        """State root after all steps of the claim, 24 bytes."""
+        ...
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the run halted by ECALL with exit code 0."""
+        ...
+
+    def points(self, level: int, start: int) -> tuple[bytes, ...]:
+        """Return the k-1 interior state roots of ``level`` in the interval that begins at step ``start``."""
+        ...
+
+    def step(self, index: int) -> StepRoots:
+        """Return step ``index`` with the roots around it."""
+        ...
+
+
+class ForeignImageError(ValueError):
+    """A program that is not the one the set-up is about: whoever ran it would claim, or accuse, falsely."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with steps done and steps in all."""
+
+
+class Execution:
+    """The computation that the machine does: ``image`` booted on ``input_bytes``.
+
+    Runs once when it is made, up to the last step of the claim or the halt. Raises ForeignImageError where the image is
+    not that of the parameters, and InputTooLargeError.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        image: Image,
+        input_bytes: bytes,
+        *,
+        engine: Engine = "auto",
+        progress: Progress | None = None,
+    ) -> None:
+        """Run the program and keep level 1."""
+        if image.root() != parameters.image_root:
+            raise ForeignImageError(f"the set-up is about {parameters.image_root.hex()}, not {image.root().hex()}")
+        self.input_root = input_root(input_bytes)
+        self._parameters, self._image, self._engine = parameters, image, engine
+        self._machine = new_machine(image, engine=engine)
+        self._machine.boot(image.entry, input_bytes)
+        self._snapshots: dict[int, Snapshot] = {0: self._machine.snapshot()}
+        self._roots: dict[int, bytes] = {}
+        self._run_on(0, progress)
+
+    def points(self, level: int, start: int) -> tuple[bytes, ...]:
+        """Return the k-1 interior state roots of ``level`` in the interval that begins at step ``start``."""
+        interval = self._parameters.interval(level)
+        wanted = [start + interval * i for i in range(1, self._parameters.width)]
+        if any(point not in self._roots for point in wanted):
+            machine = self._at(start)
+            for point in wanted:
+                self.advance(machine, point)
+                self._roots[point] = machine.root()
+        return tuple(self._roots[point] for point in wanted)
+
+    def step(self, index: int) -> StepRoots:
+        """Return step ``index`` with the roots around it."""
+        return self.take_step(self._at(index))
+
+    # ---- what a hostile prover's computation changes
+
+    def advance(self, machine: Machine, target: int) -> int:
+        """Bring ``machine`` to step ``target``; return how many steps were executed."""
+        return machine.run(target - machine.t)
+
+    def take_step(self, machine: Machine) -> StepRoots:
+        """Take one step and return it with its roots."""
+        return step_roots(machine)
+
+    def _run_on(self, first: int, progress: Progress | None) -> None:
+        """Run from step ``first``, a point of level 1 at which the machine is, to the end of the claim."""
+        interval, width = self._parameters.interval(1), self._parameters.width
+        machine = self._machine
+        self.executed = first
+        """Steps until the halt, the halting one included."""
+        for number in range(first // interval + 1, width + 1):
+            running = not machine.halted
+            self.executed += self.advance(machine, number * interval)
+            if number < width:
+                self._roots[number * interval] = machine.root()
+                if running:
+                    self._snapshots[number * interval] = machine.snapshot()
+            if progress is not None:
+                progress(number * interval, self._parameters.steps)
+        self.final_root = machine.root()
+        self.halted, self.exit_code = machine.halted, machine.exit_code
+        self.accepted = (self.halted, self.exit_code) == ACCEPTED
+
+    def _nearest(self, index: int) -> int:
+        """Return the last step not after ``index`` that has a snapshot."""
+        return max(step for step in self._snapshots if step <= index)
+
+    def _at(self, index: int) -> Machine:
+        """Return the machine at step ``index``, from the nearest snapshot before it."""
+        self._machine.restore(self._snapshots[self._nearest(index)])
+        self.advance(self._machine, index)
+        return self._machine
