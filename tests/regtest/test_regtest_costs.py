@@ -1,0 +1,160 @@
+"""Costs without a run: exact, never below what is played, and within the limits that the project sets itself."""
+
+import json
+
+import pytest
+from arena import Arena, Fought, owed
+from bitcoin.core.script import OP_IF, OP_NOTIF, CScript
+
+from bitvm.graph.graph import Graph
+from bitvm.graph.model import GAME_VERSION, PROVER, Input
+from bitvm.graph.parameters import Parameters
+from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
+from bitvm.script.weight import virtual_size
+from regtest.cli import main
+from regtest.costs import costs, reference_graph
+from regtest.players import Silence
+
+PUSH_LIMIT, CONTROL_BLOCK_LIMIT = 256, 257
+"""Bytes in a tapscript push and in a control block; Knots relays no more, and no OP_IF (``bitvm.chain.bitcoind``)."""
+
+TRUC_LIMIT = 10_000
+STANDARD_WEIGHT = 400_000
+
+WEIGHTS = {
+    "Fund": 846,
+    "Withdraw": 816,
+    "Claim": 11_538,
+    "Payout": 1_182,
+    "LatePayout": 784,
+    "1/Challenge": 1_014,
+    "1/Choice": 1_084,
+    "1/Reveal": 5_428,
+    "1/Step": 22_916,
+    "1/Slash_after_Choice": 1_254,
+    "1/TakeStake_after_Challenge": 816,
+    "1/TakeStake_after_Reveal": 816,
+}
+"""Exact weights of a game of five levels; a name without a level stands for all of them."""
+
+SLASH_BOUND = 7_500
+"""The heaviest Slash. Which leaf that is moves with the leaves."""
+
+
+@pytest.fixture(scope="module")
+def full():
+    return costs(5)
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return reference_graph(Parameters(bytes(24), levels=2))
+
+
+def test_weights_are_pinned(full):
+    for name, weight in WEIGHTS.items():
+        levels = [f"{name}_{level}" for level in range(1, 6) if f"{name}_{level}" in full.transactions]
+        for found in levels or [name]:
+            assert full.transactions[found] == (virtual_size(weight), weight), found
+    covered = tuple(WEIGHTS)
+    rest = [name for name in full.transactions if not name.startswith(covered)]
+    assert sorted(rest) == ["1/Slash", "1/TakeStake_after_Step"]
+    assert full.transactions["1/Slash"][1] <= SLASH_BOUND
+
+
+def test_scenarios_keep_to_the_limits(full):
+    assert full.scenarios["execution_lie"].vsize <= 19_000
+    assert full.scenarios["execution_lie"].transactions <= 12
+    assert full.scenarios["honest_claim"].vsize <= 3_200
+    assert full.scenarios["honest_claim"].transactions == 2
+
+
+def test_every_pre_signed_transaction_is_standard(full):
+    for name, (vsize, weight) in full.transactions.items():
+        assert vsize < TRUC_LIMIT, name
+        assert weight <= STANDARD_WEIGHT, name
+
+
+def test_every_leaf_is_relayed_by_the_strictest_node(graph: Graph):
+    for template in graph.templates.values():
+        for spent in template.inputs:
+            for name in spent.leaves:
+                operations = list(CScript(spent.leaf(name).script).raw_iter())
+                assert not {OP_IF, OP_NOTIF} & {operation for operation, _, _ in operations}, name
+                assert max(len(data or b"") for _, data, _ in operations) <= PUSH_LIMIT, name
+                control_block = spent.source.output(spent.output).tree.witness(name, [])[-1]
+                assert len(control_block) <= CONTROL_BLOCK_LIMIT, name
+
+
+def test_everything_has_a_price(full):
+    assert {leaf.name for leaf in EXECUTION_LEAVES} < set(full.leaves)
+    assert {"claim", "reveal", "step", "choice", "covenant", "withdraw"} < set(full.leaves)
+    for name, leaf in full.leaves.items():
+        assert 0 < leaf.script_bytes < leaf.weight, name
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_game_of_fewer_levels_has_the_same_moves(full, levels):
+    fewer = costs(levels)
+    assert set(fewer.transactions) < set(full.transactions)
+    assert fewer.transactions["Claim"] == full.transactions["Claim"]
+    assert fewer.scenarios["execution_lie"].transactions == 2 + 2 * levels
+
+
+def test_json_has_the_promised_shape(capsys):
+    assert main(["costs", "--levels", "2", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) == {"transactions", "leaves", "scenarios"}
+    assert all(set(transaction) == {"name", "vsize", "weight"} for transaction in printed["transactions"])
+    assert all(set(leaf) == {"script_bytes", "weight"} for leaf in printed["leaves"].values())
+    assert set(printed["scenarios"]) == {"honest_claim", "execution_lie"}
+    assert all(set(scenario) == {"vsize", "transactions"} for scenario in printed["scenarios"].values())
+
+
+def test_tables_show_every_transaction_and_leaf(capsys):
+    assert main(["costs", "--levels", "2"]) == 0
+    printed = capsys.readouterr().out
+    found = costs(2)
+    assert all(name in printed for name in (*found.transactions, *found.leaves, *found.scenarios))
+
+
+# ---- against what is played
+
+
+def check_played(fought: Fought) -> None:
+    """Every played weight is the computed one, less one unit for each index that is zero, an empty item."""
+    priced = costs(fought.result.scenario.levels).transactions
+    for confirmation in fought.result.confirmations:
+        spent = fought.graph[confirmation.name].inputs[0]
+        expected = priced[confirmation.name][1]
+        if isinstance(spent, Input) and spent.leaves:
+            *items, script, _control = confirmation.transaction.wit.vtxinwit[0].scriptWitness.stack
+            (leaf,) = (spent.leaf(name) for name in spent.leaves if spent.leaf(name).script == script)
+            choose = {0: leaf.name}
+            assert fought.graph[confirmation.name].weight(choose) <= expected
+            expected = fought.graph[confirmation.name].weight(choose)
+            sizes = leaf.item_sizes()
+            shorter = [size for size, item in zip(sizes, items, strict=True) if len(item) < size]
+            assert set(shorter) <= {1}, confirmation.name
+            expected -= len(shorter)
+        assert confirmation.weight == expected, confirmation.name
+        assert confirmation.vsize == virtual_size(confirmation.weight)
+
+
+@pytest.mark.parametrize("options", [{}, {"lie": "written"}, {"lie": "window"}, {"lie": "address"}, {"accuse": 662}])
+def test_played_weights_are_the_computed_ones(arena: Arena, options):
+    check_played(arena.play(**options))
+
+
+def test_timeouts_weigh_what_was_computed(arena: Arena, graph: Graph):
+    for timeout, (party, move) in owed(graph).items():
+        if timeout.startswith("1/"):
+            fought = arena.play(lie="written", silence=Silence(party, move))
+            assert timeout in fought.names
+            check_played(fought)
+
+
+def test_only_fund_pays_its_own_fee(graph: Graph):
+    fee_paying = [template.name for template in graph.templates.values() if template.version != GAME_VERSION]
+    assert fee_paying == ["Fund"]
+    assert graph["Fund"].mover == PROVER
