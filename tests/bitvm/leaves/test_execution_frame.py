@@ -15,6 +15,7 @@ from bitvm.leaves.execution.catalogue import BITVMX_BYTES, EXECUTION_LEAVES, lea
 from bitvm.leaves.execution.frame import GROUP_SCHEMES
 from bitvm.leaves.statement import GROUPS
 from bitvm.script.builder import MAX_STACK_ITEMS
+from lvm import isa
 
 Found = tuple[str, dict[str, int], tuple[int, ...]]
 
@@ -134,8 +135,10 @@ def both_ways(signed: Signed, seed: int, steps: int) -> set[str]:
     accepts it, and rejects the truth, whatever the hints; so does one other leaf, in turn.
     """
     rng, won = Random(seed), set()
+    names = [*isa.INSTRUCTIONS]
     for number in range(steps):
-        words = statement_of(random_step(rng))
+        name = names[number // 2 % len(names)] if number % 2 else None  # the rare ones too, by turns
+        words = statement_of(random_step(rng, name))
         wrong = list(lies(words, rng))
         field, lie = wrong[number % len(wrong)]
         found = list(winning_leaves(lie))
