@@ -53,8 +53,9 @@ _RUN = HelpText(
 Load PROG.elf, boot it on the input, run it until it halts, and show where it ended.
 
 A program halts by ECALL (halted = 1, its exit code is a0) or by a fault (halted = 2, the exit code is the cause:
-0 misaligned jump, 1 fetch, 2 illegal instruction, 4/5 load, 6/7 store misaligned/out of range). A program that still
-runs after --max-steps is shown as it stands (halted = 0).""",
+0 misaligned jump, 1 fetch, 2 illegal instruction, 4/5 load, 6/7 store misaligned/out of range). In user mode neither
+halts: both trap to the program's kernel at 0x100. A program that still runs after --max-steps is shown as it stands
+(halted = 0).""",
     """\
 examples:
   lvm run sieve.elf

@@ -1,14 +1,22 @@
 """The kernels of the fast engine, compiled by Numba: the interpreter loop and the hashing of the state tree.
 
 Guarantees: `run` takes exactly the number of steps asked for unless a step halts the machine, and each step means
-what `lvm.spec` says; no kernel holds the interpreter lock. All kernels live in this one file because Numba keys its
-on-disk cache by file; it does not see a change of the constants imported from elsewhere, so whoever changes
-`lvm.layout` or `lvm.outcome` touches this file too.
+what `lvm.spec` says, in kernel and in user mode; no kernel holds the interpreter lock. It is assumed that the control
+word `window` has only bits of WINDOW_MASK, as in every state that a program can reach.
+
+All kernels live in this one file because Numba keys its on-disk cache by file; it does not see a change of the
+constants imported from elsewhere, so whoever changes `lvm.layout`, `lvm.control` or `lvm.outcome` touches this file
+too.
 
 Memory is one flat array of 2^28 words. The interpreter does not decode an instruction each time: `code[i]` holds
 the word at byte address 4 i in unpacked form, or 0 where it has not been decoded yet:
 
-    bits 0..7 operation | 8..15 rd | 16..23 rs1 | 24..31 rs2 | 32..63 immediate
+    bits 0..5 operation | 6..7 tag | 8..15 rd | 16..23 rs1 | 24..31 rs2 | 32..63 immediate
+
+The loop is compiled twice from one source, for kernel and for user mode, where pc and addresses are physical inside
+the loop and as the program sees them outside. The unpacked form depends on the mode, and, since windows are aligned to
+their size, on nothing else: the tag says which it is. Windows side by side have different tags, so that straight code
+that runs over the end of its window meets a tag that is not its own. A word whose tag is another is decoded again.
 
 While `run` runs, the registers are in an array of their own. Register x0 as a destination is turned into index 32, a
 33rd word that nobody reads, so no instruction has to ask.
@@ -37,8 +45,30 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from lvm.control import EXIT_ADDRESS, HALTED_ADDRESS, PC_ADDRESS
-from lvm.layout import FETCH_END, HASH_BYTES, LEAF_WORDS, LOAD_END, REGISTERS_BASE, STORE_END, WORD_BYTES
+from lvm import isa
+from lvm.control import (
+    CAUSE_ADDRESS,
+    CSR_ADDRESS,
+    EPC_ADDRESS,
+    EXIT_ADDRESS,
+    FUEL_ADDRESS,
+    HALTED_ADDRESS,
+    PC_ADDRESS,
+    UWIN_ADDRESS,
+    WINDOW_ADDRESS,
+)
+from lvm.layout import (
+    FETCH_END,
+    HASH_BYTES,
+    LEAF_WORDS,
+    LOAD_END,
+    REGISTERS_BASE,
+    STORE_END,
+    TRAP_VECTOR,
+    USER_BYTES,
+    WINDOW_MASK,
+    WORD_BYTES,
+)
 from lvm.outcome import CAUSE, HALTED_BY_ECALL, HALTED_BY_FAULT, Outcome
 
 Parameters = ParamSpec("Parameters")
@@ -67,8 +97,12 @@ REGISTER_WORDS: Final = 33
  ADDI, SLTI, SLTIU, XORI, ORI, ANDI, SLLI, SRLI, SRAI,
  ADD, SUB, SLL, SLT, SLTU, XOR, SRL, SRA, OR, AND,
  MUL, MULH, MULHSU, MULHU, DIV, DIVU, REM, REMU,
- FENCE, ECALL, ILLEGAL, FAR_JAL, FAR_BRANCH) = range(50)
+ FENCE, ECALL, ILLEGAL, FAR_JAL, FAR_BRANCH, CSRW, CSRR, MRET) = range(53)
 # fmt: on
+OPERATION: Final = 63
+"""Bits of the operation. Tags are added to it."""
+EVEN_WINDOW: Final = 64
+ODD_WINDOW: Final = 128
 
 LOADS: Final = (LB, LH, LW, ILLEGAL, LBU, LHU, ILLEGAL, ILLEGAL)
 STORES: Final = (SB, SH, SW, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL)
@@ -77,7 +111,7 @@ IMMEDIATES: Final = (ADDI, SLLI, SLTI, SLTIU, XORI, SRLI, ORI, ANDI)
 BASE: Final = (ADD, SLL, SLT, SLTU, XOR, SRL, OR, AND)
 MULDIV: Final = (MUL, MULH, MULHSU, MULHU, DIV, DIVU, REM, REMU)
 JUMPS: Final = (JAL, JALR, BEQ, BNE, BLT, BGE, BLTU, BGEU)
-ENDS_OF_STRAIGHT_CODE: Final = (*JUMPS, UNDECODED, ECALL, ILLEGAL, FAR_JAL, FAR_BRANCH)
+ENDS_OF_STRAIGHT_CODE: Final = (*JUMPS, UNDECODED, ECALL, ILLEGAL, FAR_JAL, FAR_BRANCH, MRET)
 
 RETIRE: Final = int(Outcome.RETIRE)
 PC_MISALIGNED: Final = int(Outcome.PC_MISALIGNED)
@@ -89,12 +123,21 @@ LOAD_MISALIGNED: Final = int(Outcome.LOAD_MISALIGNED)
 LOAD_FAULT: Final = int(Outcome.LOAD_FAULT)
 STORE_MISALIGNED: Final = int(Outcome.STORE_MISALIGNED)
 STORE_FAULT: Final = int(Outcome.STORE_FAULT)
+NO_FUEL: Final = int(Outcome.FUEL)
 CAUSES: Final = tuple(CAUSE.get(outcome, 0) for outcome in Outcome)
+RETURNED: Final = len(Outcome)
+"""Inside the loop: MRET, an instruction that completes but ends the loop."""
 
 FIRST_REGISTER: Final = REGISTERS_BASE // WORD_BYTES
-PC: Final = PC_ADDRESS // WORD_BYTES
-HALTED: Final = HALTED_ADDRESS // WORD_BYTES
-EXIT_CODE: Final = EXIT_ADDRESS // WORD_BYTES
+PC, WINDOW, FUEL, EPC, CAUSE_WORD, UWIN, HALTED, EXIT_CODE = (
+    address // WORD_BYTES
+    for address in (
+        *(PC_ADDRESS, WINDOW_ADDRESS, FUEL_ADDRESS, EPC_ADDRESS, CAUSE_ADDRESS, UWIN_ADDRESS),
+        *(HALTED_ADDRESS, EXIT_ADDRESS),
+    )
+)
+CSR_WORDS: Final = tuple(CSR_ADDRESS[csr] // WORD_BYTES for csr in sorted(CSR_ADDRESS))
+FIRST_CSR: Final = min(isa.CSR_NAMES)
 A0: Final = 10
 
 
@@ -131,9 +174,14 @@ def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
 
 
 @kernel
-def decode(word: Any, index: Any) -> Any:
-    """Unpack the instruction `word` at byte address 4 * index; see the module's head for the form."""
-    word, pc = i64(word), i64(index) << 2
+def decode(word: Any, index: Any, window: Any) -> Any:
+    """Unpack the instruction `word` at byte address 4 * index; see the module's head for the form.
+
+    `window` is 0 for kernel mode; the tag is left to the caller.
+    """
+    word, base = i64(word), i64(window)
+    pc = (i64(index) << 2) - base
+    end = FETCH_END if base == 0 else USER_BYTES
     opcode, rd, funct3 = word & 0x7F, word >> 7 & 31, word >> 12 & 7
     rs1, rs2, funct7 = word >> 15 & 31, word >> 20 & 31, word >> 25
     if rd == 0:
@@ -146,14 +194,14 @@ def decode(word: Any, index: Any) -> Any:
     elif opcode == 0x6F:
         offset = (word >> 12 & 0xFF) << 12 | (word >> 20 & 1) << 11 | (word >> 21 & 0x3FF) << 1
         imm = (pc + offset - ((word >> 31) << 20)) & 0xFFFFFFFF
-        operation = FAR_JAL if imm & 3 != 0 or imm >= FETCH_END else JAL
+        operation = FAR_JAL if imm & 3 != 0 or imm >= end else JAL
     elif opcode == 0x67 and funct3 == 0:
         operation = JALR
     elif opcode == 0x63:
         operation = BRANCHES[funct3]
         offset = (word >> 7 & 1) << 11 | (word >> 25 & 0x3F) << 5 | (word >> 8 & 0xF) << 1
         imm = (pc + offset - ((word >> 31) << 12)) & 0xFFFFFFFF
-        if operation != ILLEGAL and (imm & 3 != 0 or imm >= FETCH_END):
+        if operation != ILLEGAL and (imm & 3 != 0 or imm >= end):
             operation, rd = FAR_BRANCH, funct3
     elif opcode == 0x03:
         operation = LOADS[funct3]
@@ -179,8 +227,17 @@ def decode(word: Any, index: Any) -> Any:
             operation = SRA
     elif opcode == 0x0F and funct3 <= 1:
         operation = FENCE
-    elif word == 0x73:
+    elif word == isa.ECALL_WORD:
         operation = ECALL
+    elif base == 0 and opcode == 0x73:
+        if word == isa.MRET_WORD:
+            operation = MRET
+        elif word >> 22 == FIRST_CSR >> 2 and funct3 == 1 and rd == SINK:
+            operation, imm = CSRW, i64(CSR_WORDS[word >> 20 & 3])
+        elif word >> 22 == FIRST_CSR >> 2 and funct3 == 2 and rs1 == 0:
+            operation, imm = CSRR, i64(CSR_WORDS[word >> 20 & 3])
+    if operation == JAL or (operation >= BEQ and operation <= BGEU):
+        imm += base
     return u64(operation) | u64(rd) << u64(8) | u64(rs1) << u64(16) | u64(rs2) << u64(24) | u64(u32(imm)) << u64(32)
 
 
@@ -253,231 +310,302 @@ def update_word(word: int, value: Any, memory: Words, code: Longs, flags: Bytes,
         touch(u64(word), code, flags, dirty, cursor)
 
 
-@kernel
-def run(memory: Words, code: Longs, flags: Bytes, dirty: Words, cursor: Longs, steps: int) -> Any:
-    """Take at most `steps` steps; return how many were taken, a halting one included.
+def _make_loop(user: bool) -> Callable[..., Any]:
+    """Return the interpreter loop of one mode; the mode is a constant where it is compiled."""
 
-    The machine must not be halted. The arrays are those of `Arrays`. cursor[LAST_OUTCOME] becomes the outcome of the
-    last step: RETIRE, or that of the step that halted the machine.
-    """
-    bytes_u, bytes_s = memory.view(np.uint8), memory.view(np.int8)
-    halves_u, halves_s = memory.view(np.uint16), memory.view(np.int16)
-    x = np.empty(REGISTER_WORDS, np.uint32)
-    for register in range(32):
-        x[register] = memory[FIRST_REGISTER + register]
-    pc = u64(memory[PC])
-    outcome = RETIRE
-    left = u64(steps)
-    while left != 0:
-        if pc & u64(3) != 0:
-            outcome = PC_MISALIGNED
-        elif pc >= FETCH_END:
-            outcome = FETCH_FAULT
-        index, strayed = pc >> u64(2), False
-        while left != 0 and outcome == RETIRE:
-            packed = code[index]
-            operation = i64(packed & u64(0xFF))
-            rd = packed >> u64(8) & u64(0xFF)
-            a = x[packed >> u64(16) & u64(0xFF)]
-            b = x[packed >> u64(24) & u64(0xFF)]
-            imm = u32(packed >> u64(32))
-            following = index + u64(1)
-            if operation == ADDI:
-                x[rd] = u32(a + imm)
-            elif operation == ADD:
-                x[rd] = u32(a + b)
-            elif operation == BNE:
-                if a != b:
+    @kernel
+    def loop(memory: Words, code: Longs, flags: Bytes, dirty: Words, cursor: Longs, steps: int) -> Any:
+        bytes_u, bytes_s = memory.view(np.uint8), memory.view(np.int8)
+        halves_u, halves_s = memory.view(np.uint16), memory.view(np.int16)
+        x = np.empty(REGISTER_WORDS, np.uint32)
+        for register in range(32):
+            x[register] = memory[FIRST_REGISTER + register]
+        pc = u64(memory[PC])
+        outcome = RETIRE
+        left, unfunded = u64(steps), u64(0)
+        window, tag = u64(0), 0
+        fetch_end, load_end, store_end = u64(FETCH_END), u64(LOAD_END), u64(STORE_END)
+        if user:
+            window = u64(memory[WINDOW])
+            tag = ODD_WINDOW if window & u64(USER_BYTES) != 0 else EVEN_WINDOW
+            fetch_end = u64(USER_BYTES) if window < FETCH_END else u64(0)
+            load_end = u64(USER_BYTES) if window < LOAD_END else u64(0)
+            store_end = u64(USER_BYTES) if window < STORE_END else u64(0)
+            if memory[FUEL] == 0:
+                outcome = NO_FUEL
+            elif left > memory[FUEL]:
+                unfunded = left - memory[FUEL]
+                left -= unfunded
+        while left != 0:
+            if outcome == NO_FUEL:
+                left -= u64(1)
+                break
+            if pc & u64(3) != 0:
+                outcome = PC_MISALIGNED
+            elif pc >= fetch_end:
+                outcome = FETCH_FAULT
+            index, strayed = (window + pc) >> u64(2), False
+            while left != 0 and outcome == RETIRE:
+                packed = code[index]
+                operation = i64(packed & u64(0xFF)) ^ tag
+                rd = packed >> u64(8) & u64(0xFF)
+                a = x[packed >> u64(16) & u64(0xFF)]
+                b = x[packed >> u64(24) & u64(0xFF)]
+                imm = u32(packed >> u64(32))
+                following = index + u64(1)
+                if operation == ADDI:
+                    x[rd] = u32(a + imm)
+                elif operation == ADD:
+                    x[rd] = u32(a + b)
+                elif operation == BNE:
+                    if a != b:
+                        following = u64(imm >> u32(2))
+                elif operation == BEQ:
+                    if a == b:
+                        following = u64(imm >> u32(2))
+                elif operation == BLTU:
+                    if a < b:
+                        following = u64(imm >> u32(2))
+                elif operation == BGEU:
+                    if a >= b:
+                        following = u64(imm >> u32(2))
+                elif operation == BLT:
+                    if i32(a) < i32(b):
+                        following = u64(imm >> u32(2))
+                elif operation == BGE:
+                    if i32(a) >= i32(b):
+                        following = u64(imm >> u32(2))
+                elif operation == LW:
+                    address = u64(u32(a + imm))
+                    if address & u64(3) != 0:
+                        outcome = LOAD_MISALIGNED
+                        continue
+                    if address >= load_end:
+                        outcome = LOAD_FAULT
+                        continue
+                    address += window
+                    x[rd] = memory[address >> u64(2)]
+                elif operation == LBU or operation == LB:
+                    address = u64(u32(a + imm))
+                    if address >= load_end:
+                        outcome = LOAD_FAULT
+                        continue
+                    address += window
+                    x[rd] = u32(bytes_u[address]) if operation == LBU else u32(i32(bytes_s[address]))
+                elif operation == LHU or operation == LH:
+                    address = u64(u32(a + imm))
+                    if address & u64(1) != 0:
+                        outcome = LOAD_MISALIGNED
+                        continue
+                    if address >= load_end:
+                        outcome = LOAD_FAULT
+                        continue
+                    address += window
+                    half = address >> u64(1)
+                    x[rd] = u32(halves_u[half]) if operation == LHU else u32(i32(halves_s[half]))
+                elif operation == SW:
+                    address = u64(u32(a + imm))
+                    if address & u64(3) != 0:
+                        outcome = STORE_MISALIGNED
+                        continue
+                    if address >= store_end:
+                        outcome = STORE_FAULT
+                        continue
+                    address += window
+                    memory[address >> u64(2)] = b
+                    if flags[address >> u64(6)] != DIRTY:
+                        touch(address >> u64(2), code, flags, dirty, cursor)
+                elif operation == SB:
+                    address = u64(u32(a + imm))
+                    if address >= store_end:
+                        outcome = STORE_FAULT
+                        continue
+                    address += window
+                    bytes_u[address] = b & u32(0xFF)
+                    if flags[address >> u64(6)] != DIRTY:
+                        touch(address >> u64(2), code, flags, dirty, cursor)
+                elif operation == SH:
+                    address = u64(u32(a + imm))
+                    if address & u64(1) != 0:
+                        outcome = STORE_MISALIGNED
+                        continue
+                    if address >= store_end:
+                        outcome = STORE_FAULT
+                        continue
+                    address += window
+                    halves_u[address >> u64(1)] = b & u32(0xFFFF)
+                    if flags[address >> u64(6)] != DIRTY:
+                        touch(address >> u64(2), code, flags, dirty, cursor)
+                elif operation == CONST:
+                    x[rd] = imm
+                elif operation == JAL:
+                    x[rd] = u32((following << u64(2)) - window)
                     following = u64(imm >> u32(2))
-            elif operation == BEQ:
-                if a == b:
-                    following = u64(imm >> u32(2))
-            elif operation == BLTU:
-                if a < b:
-                    following = u64(imm >> u32(2))
-            elif operation == BGEU:
-                if a >= b:
-                    following = u64(imm >> u32(2))
-            elif operation == BLT:
-                if i32(a) < i32(b):
-                    following = u64(imm >> u32(2))
-            elif operation == BGE:
-                if i32(a) >= i32(b):
-                    following = u64(imm >> u32(2))
-            elif operation == LW:
-                address = u64(u32(a + imm))
-                if address & u64(3) != 0:
-                    outcome = LOAD_MISALIGNED
-                    continue
-                if address >= LOAD_END:
-                    outcome = LOAD_FAULT
-                    continue
-                x[rd] = memory[address >> u64(2)]
-            elif operation == LBU or operation == LB:
-                address = u64(u32(a + imm))
-                if address >= LOAD_END:
-                    outcome = LOAD_FAULT
-                    continue
-                x[rd] = u32(bytes_u[address]) if operation == LBU else u32(i32(bytes_s[address]))
-            elif operation == LHU or operation == LH:
-                address = u64(u32(a + imm))
-                if address & u64(1) != 0:
-                    outcome = LOAD_MISALIGNED
-                    continue
-                if address >= LOAD_END:
-                    outcome = LOAD_FAULT
-                    continue
-                half = address >> u64(1)
-                x[rd] = u32(halves_u[half]) if operation == LHU else u32(i32(halves_s[half]))
-            elif operation == SW:
-                address = u64(u32(a + imm))
-                if address & u64(3) != 0:
-                    outcome = STORE_MISALIGNED
-                    continue
-                if address >= STORE_END:
-                    outcome = STORE_FAULT
-                    continue
-                memory[address >> u64(2)] = b
-                if flags[address >> u64(6)] != DIRTY:
-                    touch(address >> u64(2), code, flags, dirty, cursor)
-            elif operation == SB:
-                address = u64(u32(a + imm))
-                if address >= STORE_END:
-                    outcome = STORE_FAULT
-                    continue
-                bytes_u[address] = b & u32(0xFF)
-                if flags[address >> u64(6)] != DIRTY:
-                    touch(address >> u64(2), code, flags, dirty, cursor)
-            elif operation == SH:
-                address = u64(u32(a + imm))
-                if address & u64(1) != 0:
-                    outcome = STORE_MISALIGNED
-                    continue
-                if address >= STORE_END:
-                    outcome = STORE_FAULT
-                    continue
-                halves_u[address >> u64(1)] = b & u32(0xFFFF)
-                if flags[address >> u64(6)] != DIRTY:
-                    touch(address >> u64(2), code, flags, dirty, cursor)
-            elif operation == CONST:
-                x[rd] = imm
-            elif operation == JAL:
-                x[rd] = u32(following << u64(2))
-                following = u64(imm >> u32(2))
-            elif operation == JALR:
-                target = u64(u32(a + imm) & u32(0xFFFFFFFE))
-                if target & u64(2) != 0:
-                    outcome = TARGET_MISALIGNED
-                    continue
-                x[rd] = u32(following << u64(2))
-                following = target >> u64(2)
-                if target >= FETCH_END:
-                    pc, strayed = target, True
-                    left -= u64(1)
-                    break
-            elif operation == SUB:
-                x[rd] = u32(a - b)
-            elif operation == SLLI:
-                x[rd] = u32(u64(a) << u64(imm))
-            elif operation == SRLI:
-                x[rd] = a >> imm
-            elif operation == SRAI:
-                x[rd] = u32(i64(i32(a)) >> i64(imm))
-            elif operation == ANDI:
-                x[rd] = a & imm
-            elif operation == ORI:
-                x[rd] = a | imm
-            elif operation == XORI:
-                x[rd] = a ^ imm
-            elif operation == SLTI:
-                x[rd] = u32(i32(a) < i32(imm))
-            elif operation == SLTIU:
-                x[rd] = u32(a < imm)
-            elif operation == AND:
-                x[rd] = a & b
-            elif operation == OR:
-                x[rd] = a | b
-            elif operation == XOR:
-                x[rd] = a ^ b
-            elif operation == SLL:
-                x[rd] = u32(u64(a) << u64(b & u32(31)))
-            elif operation == SRL:
-                x[rd] = a >> (b & u32(31))
-            elif operation == SRA:
-                x[rd] = u32(i64(i32(a)) >> i64(b & u32(31)))
-            elif operation == SLT:
-                x[rd] = u32(i32(a) < i32(b))
-            elif operation == SLTU:
-                x[rd] = u32(a < b)
-            elif operation == MUL:
-                x[rd] = u32(u64(a) * u64(b))
-            elif operation == MULH:
-                x[rd] = u32(i64(i32(a)) * i64(i32(b)) >> 32)
-            elif operation == MULHSU:
-                x[rd] = u32(i64(i32(a)) * i64(b) >> 32)
-            elif operation == MULHU:
-                x[rd] = u32(u64(a) * u64(b) >> u64(32))
-            elif operation == DIV:
-                x[rd] = divide(a, b)[0]
-            elif operation == REM:
-                x[rd] = divide(a, b)[1]
-            elif operation == DIVU:
-                x[rd] = u32(0xFFFFFFFF) if b == 0 else u32(u64(a) // u64(b))
-            elif operation == REMU:
-                x[rd] = a if b == 0 else u32(u64(a) % u64(b))
-            elif operation == UNDECODED:
-                if index >= FETCH_END >> 2:
-                    break
-                code[index] = decode(memory[index], index)
-                flags[index >> u64(4)] |= CODE
-                continue
-            elif operation == FAR_JAL or operation == FAR_BRANCH:
-                if operation == FAR_JAL or branch_taken(rd, a, b):
-                    if imm & u32(3) != 0:
+                elif operation == JALR:
+                    target = u64(u32(a + imm) & u32(0xFFFFFFFE))
+                    if target & u64(2) != 0:
                         outcome = TARGET_MISALIGNED
                         continue
-                    if operation == FAR_JAL:
-                        x[rd] = u32(following << u64(2))
-                    pc, strayed = u64(imm), True
-                    left -= u64(1)
-                    break
-            elif operation == ECALL:
-                outcome = ENVIRONMENT_CALL
-                continue
-            elif operation == ILLEGAL:
-                outcome = ILLEGAL_WORD
-                continue
-            index = following
-            left -= u64(1)
-        if not strayed:
-            pc = pc if outcome == PC_MISALIGNED or outcome == FETCH_FAULT else index << u64(2)
-        if outcome != RETIRE:
-            left -= u64(1)
-            break
-    for register in range(32):
-        update_word(FIRST_REGISTER + register, x[register], memory, code, flags, dirty, cursor)
-    update_word(PC, u32(pc), memory, code, flags, dirty, cursor)
-    if outcome == ENVIRONMENT_CALL:
-        update_word(HALTED, u32(HALTED_BY_ECALL), memory, code, flags, dirty, cursor)
-        update_word(EXIT_CODE, x[A0], memory, code, flags, dirty, cursor)
-    elif outcome != RETIRE:
-        update_word(HALTED, u32(HALTED_BY_FAULT), memory, code, flags, dirty, cursor)
-        update_word(EXIT_CODE, u32(CAUSES[outcome]), memory, code, flags, dirty, cursor)
-    cursor[LAST_OUTCOME] = outcome
-    return i64(steps) - i64(left)
+                    x[rd] = u32((following << u64(2)) - window)
+                    following = (window + target) >> u64(2)
+                    if target >= fetch_end:
+                        pc, strayed = target, True
+                        left -= u64(1)
+                        break
+                elif operation == SUB:
+                    x[rd] = u32(a - b)
+                elif operation == SLLI:
+                    x[rd] = u32(u64(a) << u64(imm))
+                elif operation == SRLI:
+                    x[rd] = a >> imm
+                elif operation == SRAI:
+                    x[rd] = u32(i64(i32(a)) >> i64(imm))
+                elif operation == ANDI:
+                    x[rd] = a & imm
+                elif operation == ORI:
+                    x[rd] = a | imm
+                elif operation == XORI:
+                    x[rd] = a ^ imm
+                elif operation == SLTI:
+                    x[rd] = u32(i32(a) < i32(imm))
+                elif operation == SLTIU:
+                    x[rd] = u32(a < imm)
+                elif operation == AND:
+                    x[rd] = a & b
+                elif operation == OR:
+                    x[rd] = a | b
+                elif operation == XOR:
+                    x[rd] = a ^ b
+                elif operation == SLL:
+                    x[rd] = u32(u64(a) << u64(b & u32(31)))
+                elif operation == SRL:
+                    x[rd] = a >> (b & u32(31))
+                elif operation == SRA:
+                    x[rd] = u32(i64(i32(a)) >> i64(b & u32(31)))
+                elif operation == SLT:
+                    x[rd] = u32(i32(a) < i32(b))
+                elif operation == SLTU:
+                    x[rd] = u32(a < b)
+                elif operation == MUL:
+                    x[rd] = u32(u64(a) * u64(b))
+                elif operation == MULH:
+                    x[rd] = u32(i64(i32(a)) * i64(i32(b)) >> 32)
+                elif operation == MULHSU:
+                    x[rd] = u32(i64(i32(a)) * i64(b) >> 32)
+                elif operation == MULHU:
+                    x[rd] = u32(u64(a) * u64(b) >> u64(32))
+                elif operation == DIV:
+                    x[rd] = divide(a, b)[0]
+                elif operation == REM:
+                    x[rd] = divide(a, b)[1]
+                elif operation == DIVU:
+                    x[rd] = u32(0xFFFFFFFF) if b == 0 else u32(u64(a) // u64(b))
+                elif operation == REMU:
+                    x[rd] = a if b == 0 else u32(u64(a) % u64(b))
+                elif operation == UNDECODED or (user and operation > OPERATION):
+                    if index >= (window + fetch_end) >> u64(2):
+                        break
+                    code[index] = decode(memory[index], index, window) ^ u64(tag)
+                    flags[index >> u64(4)] |= CODE
+                    continue
+                elif operation == FAR_JAL or operation == FAR_BRANCH:
+                    if operation == FAR_JAL or branch_taken(rd, a, b):
+                        if imm & u32(3) != 0:
+                            outcome = TARGET_MISALIGNED
+                            continue
+                        if operation == FAR_JAL:
+                            x[rd] = u32((following << u64(2)) - window)
+                        pc, strayed = u64(imm), True
+                        left -= u64(1)
+                        break
+                elif operation == ECALL:
+                    outcome = ENVIRONMENT_CALL
+                    continue
+                elif operation == ILLEGAL:
+                    outcome = ILLEGAL_WORD
+                    continue
+                elif not user and operation == CSRR:
+                    x[rd] = memory[imm]
+                elif not user and operation == CSRW:
+                    kept = u32(WINDOW_MASK) if imm == UWIN else u32(0xFFFFFFFF)
+                    memory[imm] = a & kept
+                elif not user and operation == MRET:
+                    outcome = RETURNED
+                    continue
+                elif (
+                    operation > OPERATION
+                ):  # decoded for user mode; in two rounds, so that 0 stays a case of the switch
+                    code[index] = u64(UNDECODED)
+                    continue
+                index = following
+                left -= u64(1)
+            if not strayed:
+                pc = pc if outcome == PC_MISALIGNED or outcome == FETCH_FAULT else (index << u64(2)) - window
+            if outcome != RETIRE:
+                left -= u64(1)
+                break
+        for register in range(32):
+            update_word(FIRST_REGISTER + register, x[register], memory, code, flags, dirty, cursor)
+        taken = u64(steps) - unfunded - left
+        if user and outcome != NO_FUEL:
+            update_word(FUEL, u32(memory[FUEL] - taken), memory, code, flags, dirty, cursor)
+        if outcome == RETURNED:
+            outcome = RETIRE
+            pc = u64(memory[EPC])
+            update_word(WINDOW, memory[UWIN], memory, code, flags, dirty, cursor)
+        elif user and outcome != RETIRE:
+            update_word(EPC, u32(pc), memory, code, flags, dirty, cursor)
+            update_word(CAUSE_WORD, u32(CAUSES[outcome]), memory, code, flags, dirty, cursor)
+            update_word(WINDOW, u32(0), memory, code, flags, dirty, cursor)
+            pc = u64(TRAP_VECTOR)
+        elif outcome == ENVIRONMENT_CALL:
+            update_word(HALTED, u32(HALTED_BY_ECALL), memory, code, flags, dirty, cursor)
+            update_word(EXIT_CODE, x[A0], memory, code, flags, dirty, cursor)
+        elif outcome != RETIRE:
+            update_word(HALTED, u32(HALTED_BY_FAULT), memory, code, flags, dirty, cursor)
+            update_word(EXIT_CODE, u32(CAUSES[outcome]), memory, code, flags, dirty, cursor)
+        memory[PC] = u32(pc)
+        touch(u64(PC), code, flags, dirty, cursor)
+        cursor[LAST_OUTCOME] = outcome
+        return i64(taken)
+
+    return loop
+
+
+run_kernel_mode = _make_loop(user=False)
+"""Take at most `steps` steps in kernel mode, up to the first that halts the machine or is MRET; return how many."""
+run_user_mode = _make_loop(user=True)
+"""Take at most `steps` steps in user mode, up to the last for which there is fuel or the first that traps."""
+
+
+@kernel
+def run(memory: Words, code: Longs, flags: Bytes, dirty: Words, cursor: Longs, steps: int) -> Any:
+    """Take at most `steps` steps, in whatever mode; return how many were taken, a halting one included.
+
+    The machine must not be halted. The arrays are those of `Arrays`. cursor[LAST_OUTCOME] becomes the outcome of the
+    last step.
+    """
+    taken = i64(0)
+    while taken < steps and memory[HALTED] == 0:
+        if memory[WINDOW] == 0:
+            taken += run_kernel_mode(memory, code, flags, dirty, cursor, steps - taken)
+        else:
+            taken += run_user_mode(memory, code, flags, dirty, cursor, steps - taken)
+    return taken
 
 
 @kernel
 def steps_to_jump(memory: Words, code: Longs) -> Any:
     """Return how many steps from here on come before the next block: up to a jump, taken or not, and it included.
 
-    At least 1. Counts decoded instructions only: what comes after one that halts or is not decoded is not known.
+    At least 1. Counts decoded instructions of kernel mode only: what comes after one that halts or is not decoded is
+    not known.
     """
     pc = u64(memory[PC])
     steps = 0
-    if pc & u64(3) == 0 and pc < FETCH_END:
+    if memory[WINDOW] == 0 and pc & u64(3) == 0 and pc < FETCH_END:
         operation = i64(code[pc >> u64(2)] & u64(0xFF))
-        while operation not in ENDS_OF_STRAIGHT_CODE:
+        while operation <= OPERATION and operation not in ENDS_OF_STRAIGHT_CODE:
             steps += 1
             operation = i64(code[(pc >> u64(2)) + u64(steps)] & u64(0xFF))
     return steps + 1

@@ -133,11 +133,12 @@ class FastMachine:
     def step(self) -> StepRecord:
         """Take one step and return its record."""
         t, before, words = self.t, self.control(), self._words
-        instr = self._read(before.pc)
+        window = before.window
+        instr = self._read(window | before.pc)
         rs1 = words[_register_word(10 if instr == isa.ECALL_WORD else instr >> 15 & 31)]
         rs2 = words[_register_word(instr >> 20 & 31)]
         address = _access_address(instr, rs1)
-        mem, first = self._read(address), self._read(0)
+        mem, first = self._read(window | address), self._read(window)
         outcome = Outcome.HALTED
         self.t += 1
         if not before.halted:

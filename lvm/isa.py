@@ -1,9 +1,11 @@
-"""RV32IM: the encodings this machine knows, decoded and encoded from one table.
+"""RV32IM and a little of Zicsr and the privileged part: the encodings this machine knows, from one table.
 
-Source: the RISC-V Instruction Set Manual, volume I, "RV32I", "M" and the opcode listings ("RV32/64G Instruction Set
-Listings"). A word is an instruction of this machine if it matches an entry of `INSTRUCTIONS`; any other word is
-illegal: EBREAK, every CSR instruction, compressed and reserved encodings included. FENCE and FENCE.I match on opcode
-and funct3 alone, as the manual asks of implementations that do nothing there. ECALL is the word 0x00000073 only.
+Source: the RISC-V Instruction Set Manual, volume I, "RV32I", "M", "Zicsr" and the opcode listings ("RV32/64G
+Instruction Set Listings"); volume II for MRET. A word is an instruction of this machine if it matches an entry of
+`INSTRUCTIONS`; any other word is illegal: EBREAK, compressed and reserved encodings included. FENCE and FENCE.I match
+on opcode and funct3 alone, as the manual asks of implementations that do nothing there. ECALL is the word 0x00000073
+only, MRET 0x30200073 only. Of the CSR instructions there are `csrrw x0, csr, rs1` and `csrrs rd, csr, x0`, for the
+four registers of `CSR_NAMES`. MRET and both of these are `PRIVILEGED`: in user mode they are illegal, too.
 
 The functions `add`, `lw`, ... encode one instruction each, with the arguments in the order of assembly language.
 """
@@ -28,13 +30,24 @@ OP: Final = 0x33
 MISC_MEM: Final = 0x0F
 SYSTEM: Final = 0x73
 
-OPCODES_WITHOUT_RD: Final = frozenset({BRANCH, STORE, MISC_MEM, SYSTEM})
-"""Opcodes whose instructions write no register (bits 11:7 mean something else or nothing)."""
+OPCODES_WITHOUT_RD: Final = frozenset({BRANCH, STORE, MISC_MEM})
+"""Opcodes whose instructions write no register whatever bits 11:7 are; in SYSTEM these are 0 for all but CSRRS."""
 
 ECALL_WORD: Final = 0x0000_0073
+MRET_WORD: Final = 0x3020_0073
 
-Format = Literal["R", "I", "SHIFT", "S", "B", "U", "J", "FENCE", "ECALL"]
-"""SHIFT is an I-type with a 5-bit amount and a funct7; FENCE and ECALL use none of their fields."""
+UWIN: Final = 0x800
+FUEL: Final = 0x801
+EPC: Final = 0x802
+CAUSE: Final = 0x803
+CSR_NAMES: Final[Mapping[int, str]] = MappingProxyType({UWIN: "uwin", FUEL: "fuel", EPC: "epc", CAUSE: "cause"})
+"""The control and status registers by number; each is the word of that name in `lvm.control`."""
+PRIVILEGED: Final = frozenset({"csrrw", "csrrs", "mret"})
+"""Instructions that exist in kernel mode only."""
+
+Format = Literal["R", "I", "SHIFT", "S", "B", "U", "J", "FENCE", "ECALL", "CSRW", "CSRR"]
+"""SHIFT is an I-type with a 5-bit amount and a funct7; FENCE uses none of its fields; ECALL and MRET ("ECALL") have
+none. CSRW is `csrrw x0, csr, rs1`, CSRR is `csrrs rd, csr, x0`: the other register field must be 0."""
 
 _MASKS: Mapping[Format, int] = {
     "R": 0xFE00_707F,
@@ -46,6 +59,8 @@ _MASKS: Mapping[Format, int] = {
     "U": 0x0000_007F,
     "J": 0x0000_007F,
     "ECALL": 0xFFFF_FFFF,
+    "CSRW": 0xFFC0_7FFF,
+    "CSRR": 0xFFCF_F07F,
 }
 
 
@@ -54,7 +69,7 @@ class IllegalInstruction(ValueError):  # noqa: N818 - the manual's name for it
 
     def __init__(self, word: int) -> None:
         """Name the word."""
-        super().__init__(f"{word:#010x} is not an RV32IM instruction of this machine")
+        super().__init__(f"{word:#010x} is no instruction of this machine")
         self.word = word
 
 
@@ -71,6 +86,8 @@ class Encoding:
     opcode: int
     funct3: int = 0
     funct7: int = 0
+    rs2: int = 0
+    """Bits 24:20 where the instruction fixes them."""
 
     @property
     def mask(self) -> int:
@@ -80,7 +97,7 @@ class Encoding:
     @property
     def match(self) -> int:
         """Their values."""
-        return self.opcode | self.funct3 << 12 | self.funct7 << 25
+        return self.opcode | self.funct3 << 12 | self.rs2 << 20 | self.funct7 << 25
 
 
 def _family(layout: Format, opcode: int, *names: tuple[str, int, int]) -> list[Encoding]:
@@ -115,6 +132,9 @@ _TABLE: list[Encoding] = [
     ),
     *_family("FENCE", MISC_MEM, ("fence", 0, 0), ("fence.i", 1, 0)),
     Encoding("ecall", "ECALL", SYSTEM),
+    Encoding("csrrw", "CSRW", SYSTEM, 1, UWIN >> 5),
+    Encoding("csrrs", "CSRR", SYSTEM, 2, UWIN >> 5),
+    Encoding("mret", "ECALL", SYSTEM, 0, MRET_WORD >> 25, MRET_WORD >> 20 & 31),
 ]
 
 INSTRUCTIONS: Mapping[str, Encoding] = MappingProxyType({entry.name: entry for entry in _TABLE})
@@ -131,7 +151,7 @@ class Instruction:
 
     `rd`, `rs1`, `rs2`, `funct3` and `funct7` are the raw bit fields, whether the format uses them or not. `imm` is
     the immediate as a signed integer; for U-types it is the unsigned word with its low 12 bits zero, for shifts the
-    amount 0..31, and 0 for formats without one.
+    amount 0..31, for CSR instructions the register's number, and 0 for formats without one.
     """
 
     name: str
@@ -168,6 +188,8 @@ def _immediate(layout: Format, word: int) -> int:
             value = sign_extend(high | (word >> 21 & 0x3FF) << 1, 21)
         case "SHIFT":
             value = word >> 20 & 0x1F
+        case "CSRW" | "CSRR":
+            value = word >> 20
     return value
 
 
@@ -212,15 +234,16 @@ def _range(name: str, value: int, low: int, high: int, step: int = 1) -> int:
 def encode(name: str, *, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0) -> int:
     """Encode the instruction `name` to a 32-bit word; operands that its format does not have are ignored.
 
-    `imm` is the signed immediate (branches and jumps: the byte offset), the shift amount, or for U-types the upper
-    20 bits as 0..0xFFFFF. Raises KeyError for an unknown name and EncodingError where an operand does not fit.
+    `imm` is the signed immediate (branches and jumps: the byte offset), the shift amount, for U-types the upper 20
+    bits as 0..0xFFFFF, or the number of the CSR. Raises KeyError for an unknown name and EncodingError where an operand
+    does not fit.
     """
     entry = INSTRUCTIONS[name]
     word = entry.match
     layout = entry.format
-    if layout in ("R", "I", "SHIFT", "U", "J"):
+    if layout in ("R", "I", "SHIFT", "U", "J", "CSRR"):
         word |= _register_field("rd", rd) << 7
-    if layout in ("R", "I", "SHIFT", "S", "B"):
+    if layout in ("R", "I", "SHIFT", "S", "B", "CSRW"):
         word |= _register_field("rs1", rs1) << 15
     if layout in ("R", "S", "B"):
         word |= _register_field("rs2", rs2) << 20
@@ -247,6 +270,8 @@ def _immediate_bits(layout: Format, imm: int) -> int:
             bits |= (value >> 11 & 1) << 20 | (value >> 1 & 0x3FF) << 21
         case "SHIFT":
             bits = _range("shift amount", imm, 0, 31) << 20
+        case "CSRW" | "CSRR":
+            bits = _range("csr", imm, UWIN, CAUSE) << 20
     return bits
 
 
@@ -298,5 +323,20 @@ def fence_i() -> int:
 
 
 def ecall() -> int:
-    """Encode `ecall`: halt with exit code a0."""
+    """Encode `ecall`: in kernel mode, halt with exit code a0; in user mode, trap."""
     return ECALL_WORD
+
+
+def csrrw(csr: int, rs1: int) -> int:
+    """Encode `csrrw x0, csr, rs1`: write a CSR (assembler's `csrw csr, rs1`)."""
+    return encode("csrrw", rs1=rs1, imm=csr)
+
+
+def csrrs(rd: int, csr: int) -> int:
+    """Encode `csrrs rd, csr, x0`: read a CSR (assembler's `csrr rd, csr`)."""
+    return encode("csrrs", rd=rd, imm=csr)
+
+
+def mret() -> int:
+    """Encode `mret`: go on at epc in the window `uwin`."""
+    return MRET_WORD

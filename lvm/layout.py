@@ -8,6 +8,8 @@ Merkle tree of height 24. Heights count from the leaves (0) up to the root (24).
 0x3F800000-0x3FBFFFFF  INPUT: word 0 is the byte length, then the bytes (a height-16 subtree), read-only
 0x3FC00000-0x3FFFFFFF  CPU (a height-16 subtree): registers and control leaf, no access by programs
 =====================  ==================================================================================
+
+A program in user mode sees 1 MiB of that, its window: address a means `window | a`, and a >= 1 MiB is out of reach.
 """
 
 from typing import Final
@@ -50,6 +52,13 @@ LOAD_END: Final = CPU_BASE
 STORE_END: Final = INPUT_BASE
 """First address that cannot be stored to."""
 
+USER_BYTES: Final = 1 << 20
+"""Size of a window; user mode has no address at or above it."""
+WINDOW_MASK: Final = 0x3FF0_0000
+"""Bits that a window can have: windows are aligned to their size."""
+TRAP_VECTOR: Final = 0x100
+"""Where the kernel goes on after a trap."""
+
 WORD_MASK: Final = 0xFFFF_FFFF
 STATE_WORD_MASK: Final = 0x3FFF_FFFC
 """Takes any 32-bit value to the address of a word of the state: reads are total."""
@@ -58,3 +67,8 @@ STATE_WORD_MASK: Final = 0x3FFF_FFFC
 def register_address(index: int) -> int:
     """Byte address of register `x<index>`, 0 <= index < 32."""
     return REGISTERS_BASE + WORD_BYTES * index
+
+
+def physical_word(window: int, address: int) -> int:
+    """Byte address of the word of the state that any 32-bit `address` lies in, seen through `window` (kernel: 0)."""
+    return (window | address) & STATE_WORD_MASK

@@ -4,7 +4,8 @@ Guarantee: `Runner.run` executes steps exactly as the kernel alone would. A prog
 (`lvm.translate`) once the kernel has spent about as much time on it as the compiler will, and the translation is used
 from the start by every other machine of the process whose memory holds the same code. Code that is changed loses its
 translation. Each translation doubles the patience, so a program that keeps rewriting itself never waits for the
-compiler much longer than for its own steps.
+compiler much longer than for its own steps. User mode is left to the kernel, as everything that translated code does
+not handle.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from lvm import engine
+from lvm.control import WINDOW_ADDRESS
 from lvm.layout import CONTROL_BASE, LEAF_BYTES, REGISTERS_BASE, WORD_BYTES
 from lvm.outcome import Outcome
 from lvm.translate import Translation, decoded_words
@@ -55,7 +57,8 @@ class Runner:
         translation = None if steps < SHORT_RUN else self._current_translation()
         if translation is None:
             return self._interpret(min(steps, max(self._patience - self._interpreted, SHORT_RUN)))
-        executed = translation.run(self._arrays, steps)
+        in_kernel_mode = self._arrays.memory[WINDOW_ADDRESS // WORD_BYTES] == 0
+        executed = translation.run(self._arrays, steps) if in_kernel_mode else 0
         if executed > 16 * self._burst:
             self._burst = BURSTS[0]
         if executed:

@@ -11,15 +11,15 @@ class Outcome(IntEnum):
     HALTED = 0
     """`halted != 0`: nothing changes."""
     FUEL = 1
-    """User mode without fuel. Reserved: not reachable before user mode exists."""
+    """User mode without fuel."""
     PC_MISALIGNED = 2
     """pc is not a multiple of 4."""
     FETCH_FAULT = 3
-    """pc lies where nothing may be fetched."""
+    """pc lies where nothing may be fetched, in user mode by its window or by its own 1 MiB."""
     ILLEGAL = 4
-    """The word fetched is no instruction of this machine (EBREAK and CSR instructions included)."""
+    """The word fetched is no instruction of this machine (EBREAK included), or none of user mode."""
     ECALL = 5
-    """In kernel mode the machine halts with exit code a0."""
+    """In kernel mode the machine halts with exit code a0, in user mode it traps."""
     TARGET_MISALIGNED = 6
     """A jump, or a branch that is taken, to an address that is not a multiple of 4."""
     LOAD_MISALIGNED = 7
@@ -36,6 +36,7 @@ CAUSE: Mapping[Outcome, int] = MappingProxyType(
         Outcome.PC_MISALIGNED: 0,
         Outcome.FETCH_FAULT: 1,
         Outcome.ILLEGAL: 2,
+        Outcome.ECALL: 8,
         Outcome.TARGET_MISALIGNED: 0,
         Outcome.LOAD_MISALIGNED: 4,
         Outcome.LOAD_FAULT: 5,
@@ -43,9 +44,10 @@ CAUSE: Mapping[Outcome, int] = MappingProxyType(
         Outcome.STORE_FAULT: 7,
     }
 )
-"""Cause number of each fault (RISC-V privileged spec, table of mcause; 24 is a custom code).
+"""Cause number of each trap (RISC-V privileged spec, table of mcause; 24 is a custom code).
 
-In kernel mode a fault halts the machine with `halted = HALTED_BY_FAULT` and this number as its exit code.
+In user mode each of these outcomes traps, with this number as `cause`. In kernel mode a fault halts the machine with
+`halted = HALTED_BY_FAULT` and this number as its exit code; ECALL halts it with a0.
 """
 
 HALTED_BY_ECALL = 1

@@ -1,15 +1,17 @@
 """The record of one step: all that a third party needs to judge it.
 
-Reads are total. Every field is a function of the state before the step, used by the instruction or not:
+Reads are total. Every field is a function of the state before the step, used by the instruction or not; `window` is
+the control word of that name, 0 in kernel mode:
 
-* `instr` is the word at `pc & 0x3FFFFFFC`;
+* `instr` is the word at `(window | pc) & 0x3FFFFFFC`;
 * `rs1` is the register that instr[19:15] names, except for the encoding of ECALL, where it is a0 (x10);
   `rs2` is the register that instr[24:20] names;
 * `address` is `x[rs1] + imm` mod 2^32 where a load or store is executed (it completes, or faults as a load or
-  store), else 0;
-* `mem` is the word at `address & 0x3FFFFFFC`;
-* `written` is the data word that the step writes: the new value of a register other than x0, or the merged memory
-  word of a store; 0 where nothing is written. Where it goes follows from the instruction: `write_address`.
+  store), else 0; in user mode it is the address that the program sees;
+* `mem` is the word at `(window | address) & 0x3FFFFFFC`;
+* `written` is the data word that the step writes: the new value of a register other than x0 (for CSRRS that of the
+  CSR), or the merged memory word of a store; 0 where nothing is written. Where it goes follows from the instruction:
+  `write_address`. Control words, CSRs among them, are no data words: they stand in `after`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 
 from lvm import isa
 from lvm.control import Control
-from lvm.layout import STATE_WORD_MASK, register_address
+from lvm.layout import physical_word, register_address
 from lvm.outcome import Outcome
 
 
@@ -42,7 +44,7 @@ class StepRecord:
 
     @property
     def pc(self) -> int:
-        """Address of the instruction."""
+        """Address of the instruction; in user mode as the program sees it."""
         return self.before.pc
 
     @property
@@ -52,12 +54,12 @@ class StepRecord:
 
     @property
     def write_address(self) -> int | None:
-        """Byte address of the word that `written` goes to; None where the step writes no data word."""
+        """Byte address in the state of the word that `written` goes to; None where the step writes no data word."""
         if self.outcome is not Outcome.RETIRE:
             return None
         opcode = self.instr & 0x7F
         if opcode == isa.STORE:
-            return self.address & STATE_WORD_MASK
+            return physical_word(self.before.window, self.address)
         rd = self.instr >> 7 & 31
         if rd == 0 or opcode in isa.OPCODES_WITHOUT_RD:
             return None

@@ -2,7 +2,8 @@
 
 A JSON line has the fields of the record in the order t, pc, instr, name, rs1, rs2, address, mem, write_address,
 written, next_pc, outcome, halted, exit_code. Words are numbers; `name` is null for an illegal word, `write_address`
-null where no data word is written.
+null where no data word is written. In user mode pc and address are as the program sees them, write_address is that of
+the word in the state.
 """
 
 from __future__ import annotations

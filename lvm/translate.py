@@ -1,11 +1,13 @@
 """Translation of a guest's decoded code into one native function, by LLVM (llvmlite, which comes with Numba).
 
 Guarantee: `Translation.run` takes at most the number of steps asked for, each of them as the kernel `engine.run` would
-take it, and stops *before* any instruction that it does not handle: one that faults, ECALL, a word that was not
-decoded when the translation was made, a store to a leaf that holds decoded code, and a block longer than the steps
-left. The kernel takes over there, so exact stops stay exact and no rule of the machine exists only here.
+take it, and stops *before* any instruction that it does not handle: one that faults, ECALL, MRET, a CSR instruction, a
+word that was not decoded when the translation was made, a store to a leaf that holds decoded code, and a block longer
+than the steps left. The kernel takes over there, so exact stops stay exact and no rule of the machine exists only here.
+Only code of kernel mode is translated, and the caller sees to it that the machine is in that mode.
 
-Construction. Blocks begin where a jump can land (a target, the word after a jump) and end at the next jump or block.
+Construction. Blocks begin where a jump can land (a target, the word after a jump) or the kernel hands back (the word
+after a CSR instruction) and end at the next jump or block.
 A block first compares its length with the steps left and subtracts it; an exit in the middle gives the rest back.
 Consecutive blocks, cut at the targets of calls and at REGION_WORDS, make a region: one native function, in which the
 guest's registers are local variables that LLVM keeps in registers of the host. Between regions they are in the state,
@@ -48,7 +50,9 @@ LOADS: Final = {
     engine.LW: (I32, False),
 }
 STORES: Final = {engine.SB: I8, engine.SH: I16, engine.SW: I32}
-LEFT_TO_THE_KERNEL: Final = frozenset({engine.ECALL, engine.ILLEGAL, engine.FAR_JAL, engine.FAR_BRANCH})
+LEFT_TO_THE_KERNEL: Final = frozenset(
+    {engine.ECALL, engine.ILLEGAL, engine.FAR_JAL, engine.FAR_BRANCH, engine.CSRW, engine.CSRR, engine.MRET}
+)
 
 RETURN_ADDRESS: Final = 1
 """Register x1, where calls leave it."""
@@ -143,10 +147,10 @@ def _find_leaders(words: Mapping[int, int]) -> list[int]:
     leaders = {index for index in words if index - 1 not in words}
     for index, packed in words.items():
         operation = packed & 0xFF
-        if operation in engine.JUMPS:
+        if operation in engine.JUMPS or operation in (engine.CSRW, engine.CSRR):
             leaders.add(index + 1)
-            if operation != engine.JALR:
-                leaders.add(packed >> 34)
+        if operation in engine.JUMPS and operation != engine.JALR:
+            leaders.add(packed >> 34)
     return sorted(leaders & words.keys())
 
 
@@ -414,7 +418,8 @@ class Translation:
     def run(self, arrays: engine.Arrays, steps: int) -> int:
         """Take up to `steps` steps (below 2^63) from the state's pc and return how many were taken.
 
-        The interpreter lock is released. The caller marks the leaves of registers and control. x0 must be 0.
+        The interpreter lock is released. The caller marks the leaves of registers and control. x0 must be 0, and the
+        machine in kernel mode.
         """
         pointers = (array.ctypes.data for array in (arrays.memory, arrays.flags, arrays.dirty, arrays.cursor))
         left: int = self._function(*pointers, steps)
@@ -422,9 +427,9 @@ class Translation:
 
 
 def decoded_words(arrays: engine.Arrays) -> dict[int, int]:
-    """Return what has been decoded so far: word number -> unpacked form."""
+    """Return what has been decoded so far for kernel mode: word number -> unpacked form."""
     leaves = np.flatnonzero(arrays.flags & engine.CODE)
     rows = arrays.code.reshape(-1, LEAF_WORDS)[leaves]
-    chosen, columns = np.nonzero(rows)
+    chosen, columns = np.nonzero((rows != 0) & (rows & np.uint64(0xFF) <= engine.OPERATION))
     numbers = leaves[chosen] * LEAF_WORDS + columns
     return dict(zip(numbers.tolist(), rows[chosen, columns].tolist(), strict=True))

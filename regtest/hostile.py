@@ -17,7 +17,7 @@ from bitvm.game.position import Position
 from bitvm.graph.claim import connector
 from bitvm.graph.setting import game_name
 from lvm.hashing import leaf_hash
-from lvm.layout import CONTROL_BASE, LEAF_BYTES
+from lvm.layout import CONTROL_BASE, LEAF_BYTES, physical_word
 from lvm.machine import Machine, StepRoots, new_machine
 from lvm.outcome import Outcome
 from lvm.record import StepRecord
@@ -131,7 +131,7 @@ def false_step(machine: Machine, lie: Lie) -> StepRoots:
     target = false.write_address
     if target is not None:
         if false.address != true.address:
-            false = replace(false, mem=machine.read_word(false.address & 0x3FFFFFFC))
+            false = replace(false, mem=machine.read_word(physical_word(false.before.window, false.address)))
         machine.write_state_word(target, false.written)
     control_leaf = b"".join(
         machine.read_word(CONTROL_BASE + offset).to_bytes(4, "little") for offset in range(0, LEAF_BYTES, 4)

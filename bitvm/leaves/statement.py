@@ -1,29 +1,41 @@
 """The words that the prover signs in Step: what one step of the machine read and what it claims to have done.
 
-The words are cut into four groups, each signed by one window-16 one-time key of nibbles, so that a leaf opens only the
-groups it needs. A nibble is called ``field.i``, with ``i = 0`` the lowest. A group lists its nibbles in the order of
-the signature's slots, which is also their order on the stack, *top first*. The orders are chosen for the leaves: what
-a leaf looks at first (outcome, instr.0, instr.1, …) lies on top; digits of equal weight lie side by side, the highest
-weight on top, so that a sum of words is one run over the stack; `before` and `after` are parallel lists.
+The words are cut into groups, each signed by one window-16 one-time key of nibbles, so that a leaf opens only the
+groups it needs. Signatures are nine tenths of a leaf and a group of its own costs little, so words that no leaf needs
+together are apart: a control word goes with the same word of the state after, since one is judged by the other.
+
+A nibble is called ``field.i``, with ``i = 0`` the lowest. A group lists its nibbles in the order of the signature's
+slots, which is also their order on the stack, *top first*. The orders are chosen for the leaves: what a leaf looks at
+first (outcome, instr.0, instr.1, …) lies on top; digits of equal weight lie side by side, the highest weight on top,
+where words are summed, so that a sum is one run over the stack; elsewhere a word is one run.
 
 The fields are unsigned 32-bit words unless said otherwise; their meaning is that of `lvm.record`:
 
 ==========  ==========================================================================================
-operation   outcome (1 nibble: `lvm.outcome.Outcome`), instr, rs1, rs2, written
-flow        pc, next_pc (pc of the state after), address, mem, window (3 nibbles: bits 20..31)
-before      fuel, epc, cause, uwin (3 nibbles: bits 20..31), exit_code, halted (1 nibble)
-after       the same control words of the state after (after_fuel, …) and after_window
+operation   outcome (1 nibble: `lvm.outcome.Outcome`), instr, mode (1 nibble: `Mode`), written, rs1, rs2
+flow        pc, next_pc (pc of the state after)
+access      address, mem
+status      halted (1 nibble), exit_code, after_halted, after_exit_code
+windows     window, after_window, uwin, after_uwin (3 nibbles each: bits 20..31)
+return_pc   epc, after_epc
+trap_cause  cause, after_cause
+allowance   fuel, after_fuel
 ==========  ==========================================================================================
+
+``mode`` says nothing that window does not say; it is signed so that most leaves can do without window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
+from lvm.layout import CPU_BASE, INPUT_BASE
 from lvm.record import StepRecord
 
 Words = Mapping[str, int]
@@ -31,8 +43,30 @@ Words = Mapping[str, int]
 
 OPERATION: Final = "operation"
 FLOW: Final = "flow"
-BEFORE: Final = "before"
-AFTER: Final = "after"
+ACCESS: Final = "access"
+STATUS: Final = "status"
+WINDOWS: Final = "windows"
+RETURN_PC: Final = "return_pc"
+TRAP_CAUSE: Final = "trap_cause"
+ALLOWANCE: Final = "allowance"
+
+
+class Mode(IntEnum):
+    """Kernel mode, and user mode by what its window covers: what may be accessed follows from this."""
+
+    KERNEL = 0
+    """window is 0."""
+    USER = 1
+    """The window covers ordinary memory."""
+    USER_OF_INPUT = 2
+    """The window lies over INPUT: every store is a fault."""
+    USER_OF_NOTHING = 3
+    """The window lies over CPU, or above all memory: every access is a fault."""
+
+
+def mode_of(window: int) -> Mode:
+    """Return the mode of a state with this window."""
+    return Mode((window > 0) + (window >= INPUT_BASE) + (window >= CPU_BASE))
 
 
 class StatementError(ValueError):
@@ -99,23 +133,29 @@ def _side_by_side(*fields: Field) -> tuple[str, ...]:
     return tuple(f"{field.name}.{index}" for index in reversed(range(8)) for field in fields)
 
 
-def _control(prefix: str) -> tuple[Field, ...]:
-    last = (Field(prefix + "uwin", 3, shift=20), Field(prefix + "cause"), Field(prefix + "epc"), Field(prefix + "fuel"))
-    return (Field(prefix + "halted", 1), Field(prefix + "exit_code"), *last)
+def _pair(name: str, nibbles: int = 8, shift: int = 0) -> tuple[Field, Field]:
+    """A control word before and after the step."""
+    return Field(name, nibbles, shift), Field(f"after_{name}", nibbles, shift)
+
+
+def _group(name: str, *fields: Field) -> Group:
+    return Group(name, fields, _listed(*fields))
 
 
 def _groups() -> tuple[Group, ...]:
-    outcome, instr = Field("outcome", 1), Field("instr")
+    outcome, instr, mode = Field("outcome", 1), Field("instr"), Field("mode", 1)
     operands = (Field("written"), Field("rs1"), Field("rs2"))
     pcs = (Field("next_pc"), Field("pc"))
-    address, mem, window = Field("address"), Field("mem"), Field("window", 3, shift=20)
-    before, after = _control(""), (*_control("after_"), Field("after_window", 3, shift=20))
-    operation = (*outcome.nibble_names, *instr.nibble_names, *_side_by_side(*operands))
+    operation = (*outcome.nibble_names, *instr.nibble_names, *mode.nibble_names, *_side_by_side(*operands))
     return (
-        Group(OPERATION, (outcome, instr, *operands), operation),
-        Group(FLOW, (*pcs, address, mem, window), (*_side_by_side(*pcs), *_listed(address, mem, window))),
-        Group(BEFORE, before, _listed(*before)),
-        Group(AFTER, after, _listed(*after)),
+        Group(OPERATION, (outcome, instr, mode, *operands), operation),
+        Group(FLOW, pcs, _side_by_side(*pcs)),
+        _group(ACCESS, Field("address"), Field("mem")),
+        _group(STATUS, *chain.from_iterable(zip(_pair("halted", 1), _pair("exit_code"), strict=True))),
+        _group(WINDOWS, *_pair("window", 3, shift=20), *_pair("uwin", 3, shift=20)),
+        _group(RETURN_PC, *_pair("epc")),
+        _group(TRAP_CAUSE, *_pair("cause")),
+        _group(ALLOWANCE, *_pair("fuel")),
     )
 
 
@@ -138,6 +178,7 @@ def words_of(record: StepRecord) -> dict[str, int]:
         "rs1": record.rs1,
         "rs2": record.rs2,
         "written": record.written,
+        "mode": int(mode_of(record.before.window)),
         "pc": record.pc,
         "next_pc": record.next_pc,
         "address": record.address,

@@ -3,7 +3,7 @@
 The prover signs, each under its own key:
 
     ``root_before`` A = S_t, ``root_written`` M (after the data word), ``root_after`` B = S_{t+1}    nodes, shown
-    the words of the step in the four groups of ``bitvm.leaves.statement``                           shown
+    the words of the step in the groups of ``bitvm.leaves.statement``                                shown
     ``index`` t as m choices                                                                         used
 
 and repeats the challenger's m signed choices from the chain. Script checks that t consists of just those choices, so

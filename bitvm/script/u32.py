@@ -174,19 +174,3 @@ def _cut(b: ScriptBuilder, bounds: tuple[int, int], low: int, high: int) -> None
         bounds = (bounds[0], greatest)
     if bounds[0] * _TOP + low < -MAX_NUMBER + slack or bounds[1] * _TOP + high > MAX_NUMBER - slack:
         raise ScriptError("the sum does not fit Script's numbers: too many words")
-
-
-def at_least(b: ScriptBuilder, names: Sequence[str], threshold: Sequence[int], name: str) -> None:
-    """``… x … -> … … (x >= threshold)``: compare a number given by the names of its digits, lowest first.
-
-    The lowest digit compares with its threshold; above, a digit passes the comparison on if it equals its own.
-    """
-    with b.part("compare"):
-        take(b, names[0])
-        greater_than(b, threshold[0] - 1)
-        for digit, least in zip(names[1:], threshold[1:], strict=True):
-            if b.depth(digit) > 1:
-                b.roll(digit)
-            b.add()
-            greater_than(b, least)
-        b.rename(name)

@@ -74,6 +74,19 @@ def choose_number(b: ScriptBuilder, if_true: int, if_false: int, name: str = "")
     choose(b, name)
 
 
+def look_up(b: ScriptBuilder, table: Sequence[int], name: str) -> None:
+    """``… i -> … table value``: the entry with number i, or the last one if i is larger; i is not negative."""
+    for place, value in enumerate(reversed(table)):
+        if place and value == table[-place]:
+            b.pick_at(0)
+        else:
+            b.number(value)
+    b.roll_at(len(table))
+    b.number(len(table) - 1)
+    b.binary(op.OP_MIN)
+    b.apply(op.OP_PICK, 1, name)
+
+
 def times_bit(b: ScriptBuilder, weight: int) -> None:
     """``… c -> … weight * c``, c 0 or 1 and weight a power of two: by doubling, or by choice where that is shorter."""
     exponent = weight.bit_length() - 1

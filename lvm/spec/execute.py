@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from lvm.control import CSR_ADDRESS, EPC_ADDRESS, UWIN_ADDRESS, WINDOW_ADDRESS
 from lvm.isa import Instruction
-from lvm.layout import LOAD_END, REGISTERS_BASE, STATE_WORD_MASK, STORE_END, WORD_BYTES, WORD_MASK
+from lvm.layout import LOAD_END, REGISTERS_BASE, STORE_END, USER_BYTES, WORD_BYTES, WORD_MASK, physical_word
 from lvm.memory import Memory
 from lvm.outcome import Outcome
 from lvm.spec import alu, branch, loadstore, muldiv, system
@@ -32,6 +33,8 @@ class Operands(NamedTuple):
     rs2: int
     """Value of the register that instr[24:20] names."""
     memory: Memory
+    window: int
+    """Base of the user window; 0 is kernel mode."""
 
 
 Execute = Callable[[Operands], Effect]
@@ -70,13 +73,18 @@ def _jump(target_of: Ternary, on: Operands) -> Effect:
     return _retire(on.instruction, target, on.pc + 4)
 
 
+def may_access(window: int, address: int, end: int) -> bool:
+    """Whether an address lies below the end of a physical range and, in user mode, within its 1 MiB."""
+    return (window | address) < end and not (window and address >= USER_BYTES)
+
+
 def _load(width: int, extract: Binary, on: Operands) -> Effect:
     address = u32(on.rs1 + on.instruction.imm)
     if address % width:
         return Effect(on.pc, address=address, outcome=Outcome.LOAD_MISALIGNED)
-    if address >= LOAD_END:
+    if not may_access(on.window, address, LOAD_END):
         return Effect(on.pc, address=address, outcome=Outcome.LOAD_FAULT)
-    mem = on.memory.read_word(address & STATE_WORD_MASK)
+    mem = on.memory.read_word(physical_word(on.window, address))
     return _retire(on.instruction, on.pc + 4, extract(mem, address), address)
 
 
@@ -84,9 +92,9 @@ def _store(width: int, merge: Ternary, on: Operands) -> Effect:
     address = u32(on.rs1 + on.instruction.imm)
     if address % width:
         return Effect(on.pc, address=address, outcome=Outcome.STORE_MISALIGNED)
-    if address >= STORE_END:
+    if not may_access(on.window, address, STORE_END):
         return Effect(on.pc, address=address, outcome=Outcome.STORE_FAULT)
-    word_address = address & STATE_WORD_MASK
+    word_address = physical_word(on.window, address)
     merged = merge(on.memory.read_word(word_address), address, on.rs2)
     return Effect(on.pc + 4, word_address, merged, address)
 
@@ -97,6 +105,19 @@ def _no_operation(on: Operands) -> Effect:
 
 def _ecall(on: Operands) -> Effect:
     return Effect(on.pc, outcome=Outcome.ECALL)
+
+
+def _csrrw(on: Operands) -> Effect:
+    csr = on.instruction.imm
+    return Effect(on.pc + 4, control=(CSR_ADDRESS[csr], system.csr_value(csr, on.rs1)))
+
+
+def _csrrs(on: Operands) -> Effect:
+    return _retire(on.instruction, on.pc + 4, on.memory.read_word(CSR_ADDRESS[on.instruction.imm]))
+
+
+def _mret(on: Operands) -> Effect:
+    return Effect(on.memory.read_word(EPC_ADDRESS), control=(WINDOW_ADDRESS, on.memory.read_word(UWIN_ADDRESS)))
 
 
 EXECUTE: Mapping[str, Execute] = {
@@ -110,5 +131,8 @@ EXECUTE: Mapping[str, Execute] = {
     **{name: partial(_store, loadstore.WIDTH[name], merge) for name, merge in loadstore.STORE.items()},
     **dict.fromkeys(system.NO_OPERATION, _no_operation),
     "ecall": _ecall,
+    "csrrw": _csrrw,
+    "csrrs": _csrrs,
+    "mret": _mret,
 }
 """How to execute each instruction of the machine."""

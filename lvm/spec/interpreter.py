@@ -2,7 +2,7 @@
 
 It is the reference for the fast engine and for the leaves that judge a step, and it is the engine where Numba is
 missing. Registers and control words are read from and written to the state's words; nothing is cached beside them.
-The control words `window`, `fuel`, `epc`, `cause` and `uwin` have no effect: every step is a step in kernel mode.
+The mode is part of the state: user mode where the control word `window` is not 0, else kernel mode.
 """
 
 from __future__ import annotations
@@ -10,8 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvm.boot import encode_input
-from lvm.control import CONTROL_FIELDS, EXIT_ADDRESS, HALTED_ADDRESS, PC_ADDRESS, Control
-from lvm.isa import ECALL_WORD, IllegalInstruction, decode
+from lvm.control import (
+    CONTROL_FIELDS,
+    EXIT_ADDRESS,
+    FUEL_ADDRESS,
+    HALTED_ADDRESS,
+    PC_ADDRESS,
+    WINDOW_ADDRESS,
+    Control,
+)
+from lvm.isa import ECALL_WORD, PRIVILEGED, IllegalInstruction, decode
 from lvm.layout import (
     CONTROL_BASE,
     CPU_END,
@@ -19,8 +27,8 @@ from lvm.layout import (
     INPUT_BASE,
     LEAF_BYTES,
     REGISTERS_BASE,
-    STATE_WORD_MASK,
     WORD_BYTES,
+    physical_word,
     register_address,
 )
 from lvm.memory import AddressError, check_word_address
@@ -29,7 +37,7 @@ from lvm.record import StepRecord
 from lvm.snapshot import Snapshot
 from lvm.spec import system
 from lvm.spec.effect import Effect
-from lvm.spec.execute import EXECUTE, Operands
+from lvm.spec.execute import EXECUTE, Operands, may_access
 from lvm.spec.word import u32
 from lvm.tree import StateTree
 
@@ -53,44 +61,59 @@ class SpecMachine:
     def _effect(self) -> Effect:
         """Find what the next step does: the rules in order, the first that applies decides."""
         memory = self._memory
-        pc = memory.read_word(PC_ADDRESS)
+        pc, window = memory.read_word(PC_ADDRESS), memory.read_word(WINDOW_ADDRESS)
         if memory.read_word(HALTED_ADDRESS):
             return Effect(pc, outcome=Outcome.HALTED)
+        if window and memory.read_word(FUEL_ADDRESS) == 0:
+            return Effect(pc, outcome=Outcome.FUEL)
         if pc & 3:
             return Effect(pc, outcome=Outcome.PC_MISALIGNED)
-        if pc >= FETCH_END:
+        if not may_access(window, pc, FETCH_END):
             return Effect(pc, outcome=Outcome.FETCH_FAULT)
         try:
-            instruction = decode(memory.read_word(pc))
+            instruction = decode(memory.read_word(physical_word(window, pc)))
         except IllegalInstruction:
+            return Effect(pc, outcome=Outcome.ILLEGAL)
+        if window and instruction.name in PRIVILEGED:
             return Effect(pc, outcome=Outcome.ILLEGAL)
         rs1 = memory.read_word(REGISTERS_BASE + 4 * instruction.rs1)
         rs2 = memory.read_word(REGISTERS_BASE + 4 * instruction.rs2)
-        return EXECUTE[instruction.name](Operands(instruction, pc, rs1, rs2, memory))
+        return EXECUTE[instruction.name](Operands(instruction, pc, rs1, rs2, memory, window))
 
     def _apply(self, effect: Effect) -> None:
         """Write the data word, if there is one, then the control leaf, if it changes."""
-        memory = self._memory
-        if effect.outcome is Outcome.RETIRE:
+        if effect.outcome is not Outcome.HALTED:
             if effect.write_address is not None:
-                memory.write_word(effect.write_address, effect.written)
-            memory.write_word(PC_ADDRESS, effect.next_pc)
-        elif effect.outcome is not Outcome.HALTED:
-            is_call = effect.outcome is Outcome.ECALL
-            halted, exit_code = system.ecall(memory.read_word(A0)) if is_call else system.fault(effect.outcome)
-            memory.write_word(HALTED_ADDRESS, halted)
-            memory.write_word(EXIT_ADDRESS, exit_code)
+                self._memory.write_word(effect.write_address, effect.written)
+            for address, word in self._control_words(effect).items():
+                self._memory.write_word(address, word)
         self.t += 1
+
+    def _control_words(self, effect: Effect) -> dict[int, int]:
+        """Return the control words that the step writes, by address. In user mode every step that has fuel uses 1."""
+        read, outcome = self._memory.read_word, effect.outcome
+        window = read(WINDOW_ADDRESS)
+        words = {}
+        if window and outcome is not Outcome.FUEL:
+            words[FUEL_ADDRESS] = read(FUEL_ADDRESS) - 1
+        if outcome is Outcome.RETIRE:
+            words[PC_ADDRESS] = effect.next_pc
+            words.update([effect.control] if effect.control else [])
+        elif window:
+            words.update(system.trap(outcome, read(PC_ADDRESS)))
+        else:
+            words.update(system.halt(outcome, read(A0)))
+        return words
 
     def step(self) -> StepRecord:
         """Take one step and return its record."""
         read = self._memory.read_word
         before = self.control()
         effect = self._effect()
-        instr = read(before.pc & STATE_WORD_MASK)
+        instr = read(physical_word(before.window, before.pc))
         rs1 = 10 if instr == ECALL_WORD else instr >> 15 & 31
         operands = read(register_address(rs1)), read(register_address(instr >> 20 & 31))
-        mem = read(effect.address & STATE_WORD_MASK)
+        mem = read(physical_word(before.window, effect.address))
         t = self.t
         self._apply(effect)
         return StepRecord(

@@ -24,6 +24,8 @@ def disassemble(word: int, pc: int) -> str:
         "J": (rd, target),
         "FENCE": (),
         "ECALL": (),
+        "CSRW": (isa.CSR_NAMES.get(imm, f"{imm:#x}"), rs1),
+        "CSRR": (rd, isa.CSR_NAMES.get(imm, f"{imm:#x}")),
     }[entry.format]
     return f"{decoded.name} {', '.join(operands)}".rstrip()
 

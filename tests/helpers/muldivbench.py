@@ -44,7 +44,7 @@ def statement(name: str, rs1: int, rs2: int, rng: Random) -> dict[str, int]:
     registers = rng.randrange(1, 32) << 7 | rng.randrange(32) << 15 | rng.randrange(32) << 20
     rs2 = 0 if name.endswith(BY_ZERO) else rs2
     instr = 1 << 25 | FUNCT3[INSTRUCTION[name]] << 12 | 0x33 | registers
-    return {"outcome": 11, "instr": instr, "rs1": rs1, "rs2": rs2, "written": RESULT[name](rs1, rs2)}
+    return {"outcome": 11, "instr": instr, "mode": 0, "rs1": rs1, "rs2": rs2, "written": RESULT[name](rs1, rs2)}
 
 
 @cache

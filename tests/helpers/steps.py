@@ -1,7 +1,8 @@
-"""Random single steps, biased to the edges: every RV32IM instruction and every outcome of kernel mode.
+"""Random single steps, biased to the edges: every instruction and every outcome, in kernel and in user mode.
 
 `random_machine` builds a state, `random_step` takes one step from it. The step is whatever the specification
-interpreter makes of the state, so a record is always a true one. Same generator state, same step.
+interpreter makes of the state, so a record is always a true one. Same generator state, same step. Windows, in `window`
+and in `uwin`, have only the bits of WINDOW_MASK, as in every state that a run can reach.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from lvm.layout import (
     CPU_BASE,
     CPU_END,
     INPUT_BASE,
-    STATE_WORD_MASK,
+    USER_BYTES,
+    WINDOW_MASK,
     WORD_MASK,
+    physical_word,
     register_address,
 )
 from lvm.record import StepRecord
@@ -39,9 +42,20 @@ EDGE_ADDRESSES = (
     *(0, 4, 8, 0x100, 0xFFC, 0x1000, INPUT_BASE - 4, INPUT_BASE, CPU_BASE - 4, CPU_BASE, CONTROL_BASE),
     *(CPU_END - 4, CPU_END, CPU_END + 0x100, 0x7FFF_FFFC, 0x8000_0000, 0xFFFF_FFFC),
 )
+EDGE_USER_PCS = (0, 4, 0x100, USER_BYTES // 2, USER_BYTES - 8, USER_BYTES - 4)
+USER_UNFETCHABLE = (USER_BYTES, USER_BYTES + 4, 2 * USER_BYTES, INPUT_BASE, *UNFETCHABLE)
+EDGE_USER_ADDRESSES = (
+    *(0, 4, 8, 0x100, 0xFFC, 0x1000, USER_BYTES - 4, USER_BYTES, USER_BYTES + 4, 2 * USER_BYTES),
+    *(INPUT_BASE, CPU_BASE, CONTROL_BASE, CPU_END, 0x7FFF_FFFC, 0x8000_0000, 0xFFFF_FFFC),
+)
+EDGE_WINDOWS = (USER_BYTES, 2 * USER_BYTES, 0x2000_0000, 0x1550_0000, 0x2AA0_0000, INPUT_BASE - USER_BYTES)
+INPUT_WINDOWS = (INPUT_BASE, INPUT_BASE + USER_BYTES, CPU_BASE - USER_BYTES)
+CPU_WINDOWS = (CPU_BASE, CPU_BASE + USER_BYTES, CPU_END - USER_BYTES)
 REGISTERS = (0, 1, 2, 5, 10, 15, 16, 30, 31)
 ILLEGAL_WORDS = (
-    *(0, 0xFFFF_FFFF, 0x0010_0073, 0x3020_0073, 0x1050_0073, 0x8000_2073, 0x8000_9073, 0x0000_0001, 0x0000_4501),
+    *(0, 0xFFFF_FFFF, 0x0010_0073, 0x1050_0073, 0x0000_0001, 0x0000_4501),
+    *(0x3020_00F3, 0x3020_8073, 0x1020_0073, 0x0020_0073, 0x3420_2073),  # mret's and csrrs' neighbours
+    *(0x8000_90F3, 0x8000_A073, 0x8040_2573, 0x8041_1073, 0x7FF0_2073, 0x8000_3073, 0x8000_5073, 0x8000_6073),
     *(0x0000_100B, 0x0000_2067, 0x0000_2063, 0x0000_3003, 0x0000_3023, 0x4000_1013, 0x0000_200F, 0x0000_0F73),
 )
 NAMES = tuple(isa.INSTRUCTIONS)
@@ -70,6 +84,8 @@ def random_instruction(rng: Random, name: str) -> int:
 
 
 def _immediate(rng: Random, layout: isa.Format) -> int:
+    if layout in ("CSRW", "CSRR"):
+        return rng.choice(tuple(isa.CSR_NAMES))
     edges = {"SHIFT": EDGE_AMOUNTS, "B": EDGE_OFFSETS, "J": EDGE_JUMPS, "U": (0, 1, 0x7FFFF, 0x80000, 0xFFFFF)}
     if rng.random() < 0.6:
         return rng.choice(edges.get(layout, EDGE_IMMEDIATES))
@@ -93,30 +109,50 @@ def random_illegal(rng: Random) -> int:
             return word
 
 
-def random_machine(rng: Random, name: str | None = None) -> SpecMachine:
-    """A machine about to take one step: an instruction `name` if given, else of any kind, faults included."""
+def random_window(rng: Random) -> int:
+    """A window that can be fetched from: mostly over memory, sometimes over INPUT."""
+    kind = rng.random()
+    if kind < 0.3:
+        return rng.choice(EDGE_WINDOWS)
+    if kind < 0.45:
+        return rng.choice(INPUT_WINDOWS)
+    return rng.randrange(USER_BYTES, INPUT_BASE, USER_BYTES)
+
+
+def random_machine(rng: Random, name: str | None = None, *, user: bool | None = None) -> SpecMachine:
+    """A machine about to take one step: an instruction `name` if given, else of any kind, faults included.
+
+    `user`: in user mode or in kernel mode, by chance if None.
+    """
     kind = rng.random() if name is None else 1.0
-    pc = rng.choice(EDGE_PCS) if rng.random() < 0.4 else rng.randrange(0, CPU_BASE, 4)
+    user = rng.random() < 0.4 if user is None else user
+    window = random_window(rng) if user else 0
+    edges, end, unfetchable = (
+        (EDGE_USER_PCS, USER_BYTES, USER_UNFETCHABLE) if user else (EDGE_PCS, CPU_BASE, UNFETCHABLE)
+    )
+    pc = rng.choice(edges) if rng.random() < 0.4 else rng.randrange(0, end, 4)
     word = random_illegal(rng) if kind < 0.08 else random_instruction(rng, name or rng.choice(NAMES))
     if 0.08 <= kind < 0.11:
-        pc = rng.choice((*EDGE_PCS, *UNFETCHABLE)) + rng.randint(1, 3)
+        pc = rng.choice((*edges, *unfetchable)) + rng.randint(1, 3)
+    elif 0.11 <= kind < 0.14 and user and rng.random() < 0.5:
+        window = rng.choice(CPU_WINDOWS)
     elif 0.11 <= kind < 0.14:
-        pc = rng.choice(UNFETCHABLE) if rng.random() < 0.7 else rng.randrange(CPU_BASE, 1 << 32, 4)
+        pc = rng.choice(unfetchable) if rng.random() < 0.7 else rng.randrange(end, 1 << 32, 4)
     machine = SpecMachine(Image(pc, ()))
     machine.t = rng.getrandbits(30)
     registers = [0, *(random_word(rng) for _ in range(31))]
-    address = _aim(rng, word, registers)
+    address = _aim(rng, word, registers, user=user)
     for number, value in enumerate(registers):
         machine.write_state_word(register_address(number), value)
-    _write_control(rng, machine, pc, halted=rng.choice((1, 2)) if 0.14 <= kind < 0.17 else 0)
-    if address is not None and address < CPU_BASE:
-        machine.write_state_word(address & STATE_WORD_MASK, random_word(rng))
-    if pc & STATE_WORD_MASK < CPU_BASE:
-        machine.write_state_word(pc & STATE_WORD_MASK, word)
+    halted = rng.choice((1, 2)) if 0.14 <= kind < 0.17 else 0
+    _write_control(rng, machine, pc, window, halted=halted, starved=0.17 <= kind < 0.22)
+    for place, value in ((address, random_word(rng)), (pc, word)):
+        if place is not None and (physical := physical_word(window, place)) < CPU_BASE:
+            machine.write_state_word(physical, value)
     return machine
 
 
-def _aim(rng: Random, word: int, registers: list[int]) -> int | None:
+def _aim(rng: Random, word: int, registers: list[int], *, user: bool) -> int | None:
     """Set rs1 so that an access or an indirect jump mostly goes where it matters; make operands sometimes equal."""
     instruction = isa.decode(word) if isa.encoding_of(word) else None
     if instruction is None:
@@ -125,7 +161,8 @@ def _aim(rng: Random, word: int, registers: list[int]) -> int | None:
         registers[instruction.rs2] = registers[instruction.rs1]
     if instruction.opcode not in (isa.LOAD, isa.STORE, isa.JALR):
         return None
-    address = rng.choice(EDGE_ADDRESSES) if rng.random() < 0.3 else rng.randrange(0, INPUT_BASE, 4)
+    edges, end = (EDGE_USER_ADDRESSES, USER_BYTES) if user else (EDGE_ADDRESSES, INPUT_BASE)
+    address = rng.choice(edges) if rng.random() < 0.3 else rng.randrange(0, end, 4)
     if rng.random() < 0.7:
         address += rng.randrange(0, 4, WIDTH.get(instruction.name, 4))
     else:
@@ -135,17 +172,20 @@ def _aim(rng: Random, word: int, registers: list[int]) -> int | None:
     return (registers[instruction.rs1] + instruction.imm) & WORD_MASK
 
 
-def _write_control(rng: Random, machine: SpecMachine, pc: int, *, halted: int) -> None:
-    """Write the control words: kernel mode; the words that user mode will use are mostly zero, as after boot."""
-    words = dict.fromkeys(CONTROL_FIELDS, 0) | {"pc": pc, "halted": halted}
+def _write_control(rng: Random, machine: SpecMachine, pc: int, window: int, *, halted: int, starved: bool) -> None:
+    """Write the control words. User mode has fuel unless `starved`; the other words are often zero, as after boot."""
+    words = dict.fromkeys(CONTROL_FIELDS, 0) | {"pc": pc, "window": window, "halted": halted}
     if halted:
         words["exit_code"] = random_word(rng)
-    if rng.random() < 0.25:
-        words |= {field: random_word(rng) for field in ("fuel", "epc", "cause", "uwin")}
+    if rng.random() < 0.6:
+        words |= {field: random_word(rng) for field in ("fuel", "epc", "cause")}
+        words["uwin"] = rng.choice((0, random_window(rng), rng.choice(CPU_WINDOWS), random_word(rng) & WINDOW_MASK))
+    if window:
+        words["fuel"] = 0 if starved else words["fuel"] or rng.choice((1, 2, 3, 16, 256, 1 << 16, WORD_MASK))
     for index, field in enumerate(CONTROL_FIELDS):
         machine.write_state_word(CONTROL_BASE + 4 * index, words[field])
 
 
-def random_step(rng: Random, name: str | None = None) -> StepRecord:
+def random_step(rng: Random, name: str | None = None, *, user: bool | None = None) -> StepRecord:
     """The record of one step from `random_machine`."""
-    return random_machine(rng, name).step()
+    return random_machine(rng, name, user=user).step()

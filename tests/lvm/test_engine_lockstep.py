@@ -13,10 +13,25 @@ import pytest
 
 pytest.importorskip("numba")
 
-from engine_pair import CODE_BASE, CODE_WORDS, EDGE_ADDRESSES, EDGE_VALUES, NAMES, Pair, random_value, random_word
+from engine_pair import (
+    CODE_BASE,
+    CODE_WORDS,
+    EDGE_ADDRESSES,
+    EDGE_VALUES,
+    NAMES,
+    USER_WINDOWS,
+    Pair,
+    enter_user_mode,
+    random_value,
+    random_word,
+    user_pair,
+)
+from steps import random_machine
 
 from lvm import isa
-from lvm.control import HALTED_ADDRESS, PC_ADDRESS
+from lvm.control import HALTED_ADDRESS, PC_ADDRESS, WINDOW_ADDRESS
+from lvm.elf import Image
+from lvm.fast import FastMachine
 from lvm.layout import CPU_END, FETCH_END, INPUT_BASE, REGISTERS_BASE, STORE_END, register_address
 from lvm.outcome import Outcome
 
@@ -49,8 +64,64 @@ def test_hostile_programs_agree_and_reach_every_outcome() -> None:
     seen: Counter[Outcome] = Counter()
     for seed in range(8):
         seen.update(hostile_session(seed, 400))
-    assert set(seen) == set(Outcome) - {Outcome.FUEL}
+    assert set(seen) >= set(Outcome) - {Outcome.FUEL}
     assert seen[Outcome.RETIRE] > 2000
+
+
+def user_session(seed: int, rounds: int) -> Iterator[tuple[bool, Outcome]]:
+    """Random programs in two windows over a kernel that catches every trap; yields mode and outcome of each step."""
+    rng = random.Random(seed)
+    pair = user_pair(rng)
+    for _ in range(rounds):
+        for index in rng.sample(range(1, 12), 3):
+            pair.write(register_address(index), random_value(rng))
+        if rng.random() < 0.3:
+            window = rng.choice((*USER_WINDOWS, 0))
+            pair.write(window + CODE_BASE + 4 * rng.randrange(CODE_WORDS), random_word(rng))
+        if pair.spec.halted or rng.random() < 0.3:
+            enter_user_mode(pair, rng)
+        if rng.random() < 0.1:  # the very words of a window, from kernel mode
+            pair.write(WINDOW_ADDRESS, 0)
+            pair.write(PC_ADDRESS, rng.choice(USER_WINDOWS) + CODE_BASE + 4 * rng.randrange(CODE_WORDS))
+        if rng.random() < 0.5:
+            pair.run(rng.randrange(60))
+        else:
+            for _ in range(rng.randrange(25)):
+                user = pair.spec.control().window != 0
+                yield user, pair.step()
+        if rng.random() < 0.2:
+            pair.compare_roots()
+    pair.compare()
+    pair.compare_roots()
+
+
+def test_user_programs_agree_and_reach_every_outcome() -> None:
+    seen: Counter[tuple[bool, Outcome]] = Counter()
+    for seed in range(10):
+        seen.update(user_session(seed, 400))
+    assert {outcome for user, outcome in seen if user} == set(Outcome) - {Outcome.HALTED}
+    assert min(seen[True, Outcome.RETIRE], seen[False, Outcome.RETIRE]) > 2000
+
+
+def test_single_random_steps_and_what_follows_agree() -> None:
+    """The steps that the judges are tested on: same record, and the same state some steps later."""
+    rng = random.Random(12)
+    fast = FastMachine(Image(0, ()))
+    for _ in range(1500):
+        spec = random_machine(rng)
+        fast.restore(spec.snapshot())
+        assert fast.step() == spec.step()
+        steps = rng.randrange(20)
+        assert fast.run(steps) == spec.run(steps)
+        assert fast.control() == spec.control()
+    assert fast.root() == spec.root()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 200))
+def test_user_programs_agree_for_long(seed: int) -> None:
+    for _ in user_session(seed, 3000):
+        pass
 
 
 @pytest.mark.soak
@@ -71,10 +142,13 @@ def test_single_steps_on_edge_operands_agree() -> None:
             immediates = {"U": 0xFFFFF, "J": 0xFFFFE, "SHIFT": 31, "B": 4094}
             most = immediates.get(isa.INSTRUCTIONS[name].format, 2047)
             imm = rng.choice((0, most, most & ~3, rng.randrange(most + 1) & ~1, rng.randrange(most + 1) & ~3))
+            if isa.INSTRUCTIONS[name].format in ("CSRW", "CSRR"):
+                imm = rng.choice(tuple(isa.CSR_NAMES))
             word = isa.encode(name, rd=rng.choice((0, 1, 2, 3)), rs1=1, rs2=2, imm=imm)
             pc = rng.choice((CODE_BASE, 0, FETCH_END - 4, INPUT_BASE, STORE_END - 4))
             pair.write(pc, word)
             pair.write(PC_ADDRESS, pc)
+            pair.write(WINDOW_ADDRESS, 0)
             pair.write(HALTED_ADDRESS, 0)
             pair.write(register_address(1), rng.choice(operands))
             pair.write(register_address(2), rng.choice(operands))

@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("numba")
 
-from engine_pair import CODE_WORDS, EDGE_VALUES, Pair, random_value, random_word
+from engine_pair import CODE_WORDS, EDGE_VALUES, Pair, enter_user_mode, random_value, random_word, user_pair
 
 from lvm import engine, isa, native
-from lvm.control import PC_ADDRESS
+from lvm.control import PC_ADDRESS, WINDOW_ADDRESS
 from lvm.elf import Image, Segment, load_elf
 from lvm.fast import FastMachine
 from lvm.guest import EXAMPLES, elf_path
@@ -73,6 +73,53 @@ def test_hostile_programs(taken: list[int]) -> None:
     for seed in range(8):
         hostile_session(seed, 80)
     assert sum(taken) > 5000
+
+
+def test_user_mode_between_translated_stretches(taken: list[int]) -> None:
+    """Kernel code is translated, traps and MRET go through the kernel, windows hold random programs."""
+    for seed in range(2):
+        rng = random.Random(seed)
+        pair = user_pair(rng)
+        for _ in range(25):
+            for index in rng.sample(range(1, 12), 3):
+                pair.write(register_address(index), random_value(rng))
+            if pair.spec.halted or rng.random() < 0.3:
+                enter_user_mode(pair, rng)
+            if rng.random() < 0.1:
+                pair.write(WINDOW_ADDRESS, 0)
+            pair.run(rng.randrange(400))
+            if rng.random() < 0.2:
+                pair.compare_roots()
+        pair.compare_roots()
+    assert sum(taken) > 20
+
+
+def test_code_runs_in_both_modes_in_turn(taken: list[int]) -> None:
+    """The same words as kernel code, where they are translated, and through a window: jumps, links and accesses."""
+    base = 0x0040_0000
+    function = [isa.auipc(7, 0), isa.addi(5, 5, 1), isa.sw(7, 7, 0x40), isa.slti(9, 5, 60), isa.bne(9, 0, -16)]
+    function += [isa.jal(1, 4), isa.addi(5, 0, 0), isa.ecall()]
+    handler = [isa.addi(8, 8, 1), isa.addi(5, 0, 0), isa.csrrw(isa.FUEL, 10), isa.csrrw(isa.UWIN, 11)]
+    handler += [isa.csrrw(isa.EPC, 0), isa.andi(9, 8, 1), isa.beq(9, 0, 8), isa.jalr(0, 11, 0), isa.mret()]
+    function[-1] = isa.jalr(0, 12, 0)  # kernel mode: to the handler; user mode: out of its range, a fault
+    image = Image(
+        0x100,
+        tuple(
+            Segment(at, b"".join(word.to_bytes(4, "little") for word in words))
+            for at, words in ((0x100, handler), (base, function))
+        ),
+    )
+    spec, fast = boot(image, engine="spec"), machine_of(image)
+    for machine in (spec, fast):
+        for index, value in ((10, 1000), (11, base), (12, 0x100)):
+            machine.write_state_word(register_address(index), value)
+    rng = random.Random(6)
+    for _ in range(12):
+        steps = rng.randrange(1, 1500)
+        assert fast.run(steps) == spec.run(steps) == steps
+        assert (fast.control(), fast.root()) == (spec.control(), spec.root())
+    assert fast.register(8) > 20
+    assert sum(taken) > 1000
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""Encodings: against words from the manual and the assembler, both ways, and exactly RV32IM and nothing else."""
+"""Encodings: against words from the manual and the assembler, both ways, and exactly this machine's instructions."""
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +28,11 @@ WORDS = {  # checked against binutils' output
     0x0FF0000F: isa.fence(),
     0x0000100F: isa.fence_i(),
     0x00000073: isa.ecall(),
+    0x80051073: isa.csrrw(isa.UWIN, 10),
+    0x801F9073: isa.csrrw(isa.FUEL, 31),
+    0x80202573: isa.csrrs(10, isa.EPC),
+    0x80302FF3: isa.csrrs(31, isa.CAUSE),
+    0x30200073: isa.mret(),
 }
 
 
@@ -36,8 +41,9 @@ def test_known_words() -> None:
         assert encoded == word, f"{word:#010x}"
 
 
-def test_the_machine_has_all_of_rv32im_and_nothing_else() -> None:
-    assert len(INSTRUCTIONS) == 37 + 1 + 1 + 1 + 8  # RV32I without FENCE/ECALL/EBREAK, FENCE, FENCE.I, ECALL, M
+def test_the_machine_has_all_of_rv32im_and_little_else() -> None:
+    # RV32I without FENCE/ECALL/EBREAK, FENCE, FENCE.I, ECALL, M, CSRRW + CSRRS + MRET
+    assert len(INSTRUCTIONS) == 37 + 1 + 1 + 1 + 8 + 3
     matches = {(entry.mask, entry.match) for entry in INSTRUCTIONS.values()}
     assert len(matches) == len(INSTRUCTIONS)
     for entry in INSTRUCTIONS.values():
@@ -57,9 +63,12 @@ def test_encode_then_decode(name: str, data: st.DataObject) -> None:
         "U": (0, 0xFFFFF, 1),
     }.get(layout, (-2048, 2047, 1))
     imm = unit * data.draw(st.integers(low, high), "imm")
+    if layout in ("CSRW", "CSRR"):
+        imm = data.draw(st.sampled_from(sorted(isa.CSR_NAMES)), "csr")
     instruction = decode(encode(name, **operands, imm=imm))
     assert instruction.name == name
     used = {"R": "rd rs1 rs2", "I": "rd rs1", "SHIFT": "rd rs1", "S": "rs1 rs2", "B": "rs1 rs2", "U": "rd", "J": "rd"}
+    used |= {"CSRR": "rd", "CSRW": "rs1"}
     for field in used.get(layout, "").split():
         assert getattr(instruction, field) == operands[field]
     if layout == "U":
@@ -86,10 +95,23 @@ ILLEGAL = {
     "zero": 0,
     "ones": 0xFFFFFFFF,
     "ebreak": 0x00100073,
-    "mret": 0x30200073,
     "wfi": 0x10500073,
-    "csrrs": 0x80002073,
-    "csrrw": 0x80051073,
+    "mret with rd": 0x302000F3,
+    "mret with rs1": 0x30208073,
+    "sret": 0x10200073,
+    "csrrw with rd": isa.csrrw(isa.FUEL, 1) | 1 << 7,
+    "csrrs with rs1": isa.csrrs(1, isa.FUEL) | 1 << 15,
+    "csrrw below": 0x7FF09073,
+    "csrrw above": 0x80409073,
+    "csrrs below": 0x7FF020F3,
+    "csrrs above": 0x804020F3,
+    "csrrs of mcause": 0x342020F3,
+    "csrrw with bit 31 off": isa.csrrw(isa.FUEL, 1) & 0x7FFFFFFF,
+    "csrrc": 0x800030F3,
+    "csrrwi": 0x80005073,
+    "csrrsi": 0x800060F3,
+    "csrrci": 0x800070F3,
+    "system funct3 4": 0x80004073,
     "ecall with rd": 0x000000F3,
     "ecall with rs1": 0x00008073,
     "compressed": 0x00004501,
@@ -143,6 +165,8 @@ def test_fences_match_on_opcode_and_funct3_alone() -> None:
         ("slli", {"imm": 32}),
         ("lui", {"imm": 1 << 20}),
         ("lui", {"imm": -1}),
+        ("csrrw", {"imm": 0x7FF}),
+        ("csrrs", {"imm": 0x804}),
     ],
 )
 def test_operands_that_do_not_fit(name: str, operands: dict[str, int]) -> None:

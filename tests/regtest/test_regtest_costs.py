@@ -10,6 +10,8 @@ from bitvm.graph.graph import Graph
 from bitvm.graph.model import GAME_VERSION, PROVER, Input
 from bitvm.graph.parameters import Parameters
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
+from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.script.onetime.forms import NUMBER_BYTES
 from bitvm.script.weight import virtual_size
 from regtest.cli import main
 from regtest.costs import costs, reference_graph
@@ -30,7 +32,7 @@ WEIGHTS = {
     "1/Challenge": 1_014,
     "1/Choice": 1_084,
     "1/Reveal": 5_428,
-    "1/Step": 22_916,
+    "1/Step": 23_571,
     "1/Slash_after_Choice": 1_254,
     "1/TakeStake_after_Challenge": 816,
     "1/TakeStake_after_Reveal": 816,
@@ -122,7 +124,7 @@ def test_tables_show_every_transaction_and_leaf(capsys):
 
 
 def check_played(fought: Fought) -> None:
-    """Every played weight is the computed one, less one unit for each index that is zero, an empty item."""
+    """Every played weight is the computed one, less what an index of zero or a short hint saves: its missing bytes."""
     priced = costs(fought.result.scenario.levels).transactions
     for confirmation in fought.result.confirmations:
         spent = fought.graph[confirmation.name].inputs[0]
@@ -134,9 +136,11 @@ def check_played(fought: Fought) -> None:
             assert fought.graph[confirmation.name].weight(choose) <= expected
             expected = fought.graph[confirmation.name].weight(choose)
             sizes = leaf.item_sizes()
-            shorter = [size for size, item in zip(sizes, items, strict=True) if len(item) < size]
-            assert set(shorter) <= {1}, confirmation.name
-            expected -= len(shorter)
+            shorter = [(size, size - len(item)) for size, item in zip(sizes, items, strict=True) if len(item) < size]
+            hints = leaf.leaf.hints if isinstance(leaf, SignedExecutionLeaf) else ()
+            assert {size for size, _ in shorter} <= {1, NUMBER_BYTES}, confirmation.name
+            assert sum(size == NUMBER_BYTES for size, _ in shorter) <= len(hints), confirmation.name
+            expected -= sum(missing for _, missing in shorter)
         assert confirmation.weight == expected, confirmation.name
         assert confirmation.vsize == virtual_size(confirmation.weight)
 

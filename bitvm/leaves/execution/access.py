@@ -3,7 +3,8 @@
 Whether an address faults is a question about its value as a *signed* word: rs1 read as signed, plus imm, lies in
 ``0 <= sum < end`` exactly if the address, mod 2^32, is below `end` (a sum that leaves the signed words is far from that
 interval, before and after it wraps). So one sum over rs1's digits and the immediate decides, with the top digit cut to
-where it still matters.
+where it still matters. In user mode the address is virtual: it has to lie in the window, and the window where the
+access is allowed, so that `end` follows from the signed mode.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from bitcoin.core import script as op
 
 from bitvm.leaves.execution import decode
 from bitvm.leaves.execution.base import ExecutionLeaf, Words, differing_nibble, won
-from bitvm.leaves.statement import FLOW, OPERATION
+from bitvm.leaves.statement import ACCESS, OPERATION
 from bitvm.script.builder import ScriptBuilder
 from bitvm.script.u4 import (
     choose,
     choose_number,
     fold,
     greater_than,
+    look_up,
     pick_indexed,
     reduce,
     require_index,
@@ -29,7 +31,7 @@ from bitvm.script.u4 import (
 )
 from bitvm.script.u32 import digits_of, weighted_sum
 from lvm import isa
-from lvm.layout import LOAD_END, STORE_END, WORD_MASK
+from lvm.layout import LOAD_END, STORE_END, USER_BYTES, WORD_MASK
 from lvm.outcome import Outcome
 
 
@@ -38,7 +40,8 @@ class _Access(NamedTuple):
 
     name: str
     opcode: int
-    end: int
+    ends: tuple[int, int, int, int]
+    """By mode, the first address that faults."""
     misaligned: Outcome
     fault: Outcome
     immediate: Callable[[ScriptBuilder], None]
@@ -46,11 +49,11 @@ class _Access(NamedTuple):
 
 
 _LOAD = _Access(
-    *("load", isa.LOAD, LOAD_END, Outcome.LOAD_MISALIGNED, Outcome.LOAD_FAULT),
+    *("load", isa.LOAD, (LOAD_END, USER_BYTES, USER_BYTES, 0), Outcome.LOAD_MISALIGNED, Outcome.LOAD_FAULT),
     *(decode.immediate_i, decode.imm_i),
 )
 _STORE = _Access(
-    *("store", isa.STORE, STORE_END, Outcome.STORE_MISALIGNED, Outcome.STORE_FAULT),
+    *("store", isa.STORE, (STORE_END, USER_BYTES, 0, 0), Outcome.STORE_MISALIGNED, Outcome.STORE_FAULT),
     *(decode.immediate_s, decode.imm_s),
 )
 
@@ -100,7 +103,7 @@ def _signed_top(b: ScriptBuilder) -> None:
 
 def _outcome_body(access: _Access) -> Callable[[ScriptBuilder], None]:
     def body(b: ScriptBuilder) -> None:
-        """Win iff the outcome is at least LOAD_MISALIGNED and not what address and size say."""
+        """Win iff the outcome is at least LOAD_MISALIGNED and not what address, size and mode say."""
         b.roll("outcome.0")
         b.pick_at(0)
         greater_than(b, Outcome.TARGET_MISALIGNED)
@@ -110,6 +113,8 @@ def _outcome_body(access: _Access) -> Callable[[ScriptBuilder], None]:
             _low_bits(b, access)
             _is_misaligned(b)
             b.to_alt()
+        b.roll("mode.0")
+        b.to_alt()
         decode.require_opcode(b, access.opcode)
         access.immediate(b)
         b.drop(b.depth("written.7"))  # what is left of instr
@@ -117,9 +122,13 @@ def _outcome_body(access: _Access) -> Callable[[ScriptBuilder], None]:
         _signed_top(b)
         digits = decode.with_immediate(digits_of(plus=["rs1"], discard=["written", "rs2"]))
         weighted_sum(b, digits, modulo=False, ranges=decode.IMMEDIATE_RANGES | {"rs1.7": (-1, 5)})
+        b.from_alt()
+        look_up(b, access.ends, "end")
         b.number(access.misaligned)
         b.roll("sum")
-        b.within(0, access.end)
+        b.number(0)
+        b.roll("end")
+        b.apply(op.OP_WITHIN, 3, "allowed")
         choose_number(b, Outcome.RETIRE, access.fault)
         b.from_alt()
         choose(b, "expected")
@@ -134,7 +143,7 @@ def _outcome_wins(access: _Access) -> Callable[[Words], tuple[int, ...] | None]:
     def wins(words: Words) -> tuple[int, ...] | None:
         address = (words["rs1"] + access.imm(words)) & WORD_MASK
         size = min(1 << (decode.funct3(words) & 3), 4)
-        expected = access.fault if address >= access.end else Outcome.RETIRE
+        expected = access.fault if address >= access.ends[min(words["mode"], 3)] else Outcome.RETIRE
         if address % size:
             expected = access.misaligned
         outcome = words["outcome"]
@@ -206,7 +215,7 @@ def _leaves(access: _Access) -> tuple[ExecutionLeaf, ExecutionLeaf]:
         ExecutionLeaf(
             f"address.{access.name}",
             f"a {access.name} was executed and address is not rs1 + imm",
-            (OPERATION, FLOW),
+            (OPERATION, ACCESS),
             (),
             _address_body(access),
             _address_wins(access),
@@ -220,7 +229,7 @@ ACCESS_LEAVES = (
     ExecutionLeaf(
         "address.zero",
         "no load or store was executed, but address is not 0",
-        (FLOW, OPERATION),
+        (ACCESS, OPERATION),
         ("index",),
         _zero_body,
         _zero_wins,

@@ -121,6 +121,7 @@ def _auipc_body(b: ScriptBuilder) -> None:
     for index in range(3, 8):
         b.roll(f"instr.{index}")
         b.to_alt()
+    b.drop(b.depth("written.7"))
     digits = digits_of(plus=["pc"], minus=["written"], discard=["rs1", "rs2"])
     upper = [replace(digit, plus=(*digit.plus, f"instr.{index}")) for index, digit in enumerate(digits[3:], start=3)]
     weighted_sum(b, [*digits[:3], *upper], modulo=True)

@@ -6,8 +6,9 @@ in Python. Three rules make a leaf fair, and the tests hold every leaf against t
 * Every value on the stack is signed by the prover, constant, or a hint of the challenger.
 * A hint points (which nibble differs), in a checked range; whatever it is, the body accepts no true statement. A hint
   that is a value is unique: the script checks the whole identity that defines it.
-* No leaf accepts a statement whose words are all true. A leaf that judges a result may presume that the signed outcome
-  is right (``RETIRE`` implies a legal encoding, say): a wrong outcome is the win of another leaf.
+* No leaf accepts a statement whose words are all true. A leaf that judges a result may presume that other results,
+  outcome and mode above all, are right (``RETIRE`` implies a legal encoding, say): a wrong one is the win of another
+  leaf. This never goes round in a circle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """All execution leaves, the search for one that wins, and their sizes.
 
-Against a true statement no leaf wins. Against a statement whose reads (pc, window, control before, instr, rs1, rs2, and
-mem at the signed address) are true, and that differs from the truth in any result, at least one wins: a wrong outcome
-is caught by an outcome leaf, and under the right outcome each result is a function of the reads that one family of
+Against a true statement no leaf wins. Against a statement whose reads (the control words before, instr, rs1, rs2, and
+mem at the signed address) are true, and that differs from the truth in any result, at least one wins: a wrong mode or
+outcome is caught by an outcome leaf, and under the right ones each result is a function of the reads that one family of
 leaves checks, whatever the instruction.
 """
 
@@ -16,6 +16,7 @@ from bitvm.leaves.execution.alu import ALU_LEAVES
 from bitvm.leaves.execution.base import ExecutionLeaf, Words, body_builder
 from bitvm.leaves.execution.compare import COMPARE_LEAVES
 from bitvm.leaves.execution.control import CONTROL_LEAVES
+from bitvm.leaves.execution.csr import CSR_LEAVES
 from bitvm.leaves.execution.frame import write_body
 from bitvm.leaves.execution.logic import LOGIC_LEAVES
 from bitvm.leaves.execution.memory import MEMORY_LEAVES
@@ -36,6 +37,7 @@ EXECUTION_LEAVES: tuple[ExecutionLeaf, ...] = (
     *MEMORY_LEAVES,
     *NEXT_PC_LEAVES,
     *CONTROL_LEAVES,
+    *CSR_LEAVES,
 )
 """Every way to win against a Step whose reads are true; names are unique."""
 

@@ -35,8 +35,11 @@ from bitvm.script.u4 import (
     times_power_of_two,
 )
 from bitvm.script.u32 import Digit
-from lvm.isa import OP, OP_IMM, sign_extend
+from lvm.isa import OP, OP_IMM, SYSTEM, sign_extend
 from lvm.outcome import Outcome
+
+CSRRW = 1
+"""funct3; csrrs has 2, ECALL and MRET have 0."""
 
 # ---- in Script
 
@@ -46,6 +49,62 @@ def require_retired(b: ScriptBuilder) -> None:
     with b.part("decode"):
         b.roll("outcome.0")
         require_number(b, Outcome.RETIRE)
+
+
+def is_trap(b: ScriptBuilder) -> None:
+    """``… outcome … mode … -> … outcome … mode … trap``: user mode, and the step neither retires nor finds a halt."""
+    with b.part("decode"):
+        b.pick("outcome.0")
+        b.number(Outcome.RETIRE)
+        b.binary(op.OP_NUMNOTEQUAL)
+        b.pick("outcome.0")
+        b.binary(op.OP_BOOLAND)
+        b.pick("mode.0")
+        b.binary(op.OP_BOOLAND, "trap")
+
+
+def is_mret(b: ScriptBuilder) -> None:
+    """``… -> … (MRET retired)``, instr and outcome stay: of what retires, only SYSTEM has the high bits 7."""
+    with b.part("decode"):
+        b.pick("instr.1")
+        b.equals_number(SYSTEM >> 4)
+        b.pick("instr.3")
+        b.unary(op.OP_NOT)
+        b.binary(op.OP_BOOLAND)
+        _and_retired(b)
+
+
+def is_csr_write(b: ScriptBuilder, csr: int) -> None:
+    """``… -> … (csrrw to this CSR retired)``, instr and outcome stay; rd, its low bit in instr.1, is x0."""
+    with b.part("decode"):
+        b.pick("instr.1")
+        b.equals_number(SYSTEM >> 4)
+        b.pick("instr.3")
+        is_value_or_plus_8(b, CSRRW)
+        b.binary(op.OP_BOOLAND)
+        b.pick("instr.5")
+        b.equals_number(csr & 0xF)
+        b.binary(op.OP_BOOLAND)
+        _and_retired(b)
+
+
+def require_csr_read(b: ScriptBuilder, csr: int) -> None:
+    """Fails unless csrrs from this CSR retired and rd is not x0: of what retires, no other SYSTEM has an rd."""
+    require_retired(b)
+    with b.part("decode"):
+        b.roll("instr.1")
+        b.pick_at(0)
+        require_low_3_bits(b, SYSTEM >> 4)
+        require_rd(b, SYSTEM >> 4)
+        b.roll("instr.5")
+        require_number(b, csr & 0xF)
+
+
+def _and_retired(b: ScriptBuilder) -> None:
+    """``… c -> … (c and the step retires)``."""
+    b.pick("outcome.0")
+    b.equals_number(Outcome.RETIRE)
+    b.binary(op.OP_BOOLAND)
 
 
 def require_opcode(b: ScriptBuilder, opcode: int) -> None:
@@ -219,6 +278,28 @@ def _clear_bit_0(b: ScriptBuilder, name: str, new_name: str) -> None:
 def retired(words: Words) -> bool:
     """Whether the step claims to have completed its instruction."""
     return words["outcome"] == Outcome.RETIRE
+
+
+def trapped(words: Words) -> bool:
+    """Twin of `is_trap`."""
+    return words["mode"] != 0 and words["outcome"] not in (Outcome.HALTED, Outcome.RETIRE)
+
+
+def returned(words: Words) -> bool:
+    """Twin of `is_mret`."""
+    return retired(words) and words["instr"] >> 4 & 0xF == SYSTEM >> 4 and words["instr"] >> 12 & 0xF == 0
+
+
+def wrote_csr(words: Words, csr: int) -> bool:
+    """Twin of `is_csr_write`."""
+    is_write = words["instr"] >> 4 & 0xF == SYSTEM >> 4 and funct3(words) == CSRRW
+    return retired(words) and is_write and words["instr"] >> 20 & 0xF == csr & 0xF
+
+
+def read_csr(words: Words, csr: int) -> bool:
+    """Twin of `require_csr_read`."""
+    is_system = words["instr"] >> 4 & 7 == SYSTEM >> 4
+    return retired(words) and is_system and rd(words) != 0 and words["instr"] >> 20 & 0xF == csr & 0xF
 
 
 def opcode(words: Words) -> int:

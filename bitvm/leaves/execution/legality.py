@@ -2,9 +2,12 @@
 
 The opcode's low nibble is 3, 7 or 15, its high bits 0..7 choose the family::
 
-    low 3    0 LOAD    1 OP-IMM    2 STORE    3 OP     6 BRANCH    7 SYSTEM (ECALL only)
+    low 3    0 LOAD    1 OP-IMM    2 STORE    3 OP     6 BRANCH    7 SYSTEM
     low 7              1 AUIPC                3 LUI    6 JALR
     low 15   0 FENCE                                   6 JAL
+
+Of SYSTEM there are ECALL, and in kernel mode MRET, csrrw to 0x800..0x803 with rd = x0, and csrrs from these with
+rs1 = x0.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ ILLEGAL, ECALL, OTHER = range(3)
 
 
 def classify(b: ScriptBuilder) -> None:
-    """``… instr.7 … instr.0 -> … class``; leaves other items below."""
+    """``… mode instr.7 … instr.0 -> … class``; leaves other items below."""
     with b.part("decode"):
         b.pick("instr.3", "funct3")
         reduce(b, 8)
@@ -31,8 +34,12 @@ def classify(b: ScriptBuilder) -> None:
             b.binary(op.OP_BOOLAND)
             if low > 3:
                 b.binary(op.OP_BOOLOR)
+        _is_legal_system(b)
+        b.binary(op.OP_BOOLOR)
         times_power_of_two(b, 1)
-        _is_ecall(b)
+        _is_zero(b, *(f"instr.{index}" for index in range(2, 8)))
+        _is_system(b)
+        b.binary(op.OP_BOOLAND)
         b.add("class")
 
 
@@ -51,16 +58,57 @@ def _is_one_of(b: ScriptBuilder, name: str, low: int, high: int) -> None:
     b.equals_number((high - low) // 2)
 
 
-def _is_ecall(b: ScriptBuilder) -> None:
-    """The word is 0x73: instr.0 is 3, instr.1 is 7, and all the others add up to 0."""
+def _is_zero(b: ScriptBuilder, *names: str) -> None:
+    """``… -> … (all these nibbles are 0)``: they add up to 0."""
+    for place, name in enumerate(names):
+        b.pick(name)
+        if place:
+            b.add()
+    b.unary(op.OP_NOT)
+
+
+def _is_system(b: ScriptBuilder) -> None:
+    """``… -> … (instr.0 is 3, instr.1 is 7)``: SYSTEM, and bit 0 of rd is 0."""
     _equals(b, "instr.0", 3)
     _equals(b, "instr.1", 7)
     b.binary(op.OP_BOOLAND)
-    b.pick("instr.2")
-    for index in range(3, 8):
-        b.pick(f"instr.{index}")
-        b.add()
+
+
+def _is_legal_system(b: ScriptBuilder) -> None:
+    """``… -> … (kernel mode, and MRET, csrrw or csrrs)``; MRET is 0x30200073. ECALL is not asked for here."""
+    b.pick("instr.7")  # a CSR 0x800..0x803 is named, and the instruction is csrrs with rs1 x0, or csrrw with rd x0
+    b.equals_number(8)
+    b.pick("instr.5")
+    less_than(b, 4)
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "instr.3", 2)
+    b.pick("instr.4")
     b.unary(op.OP_NOT)
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "funct3", 1)
+    _equals(b, "instr.1", 7)
+    b.binary(op.OP_BOOLAND)
+    b.pick("instr.2")
+    b.unary(op.OP_NOT)
+    b.binary(op.OP_BOOLAND)
+    b.binary(op.OP_BOOLOR)
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "instr.7", 3)  # MRET
+    _equals(b, "instr.5", 2)
+    b.binary(op.OP_BOOLAND)
+    _is_zero(b, "instr.2", "instr.3", "instr.4")
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "instr.1", 7)
+    b.binary(op.OP_BOOLAND)
+    b.binary(op.OP_BOOLOR)
+    b.pick("instr.6")
+    b.pick("mode.0")
+    b.add()
+    b.unary(op.OP_NOT)
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "high", 7)
+    b.binary(op.OP_BOOLAND)
+    _equals(b, "instr.0", 3)
     b.binary(op.OP_BOOLAND)
 
 

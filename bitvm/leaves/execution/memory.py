@@ -10,7 +10,7 @@ from bitcoin.core import script as op
 
 from bitvm.leaves.execution import decode
 from bitvm.leaves.execution.base import ExecutionLeaf, Words
-from bitvm.leaves.statement import FLOW, OPERATION, nibble
+from bitvm.leaves.statement import ACCESS, OPERATION, nibble
 from bitvm.script.builder import ScriptBuilder
 from bitvm.script.u4 import (
     choose,
@@ -152,7 +152,7 @@ MEMORY_LEAVES = (
     ExecutionLeaf(
         "written.load",
         "written is not the loaded part of mem, extended (lb, lh, lw, lbu, lhu)",
-        (OPERATION, FLOW),
+        (OPERATION, ACCESS),
         ("index",),
         _load_body,
         _load_wins,
@@ -160,7 +160,7 @@ MEMORY_LEAVES = (
     ExecutionLeaf(
         "written.store",
         "written is not mem with the stored part of rs2 (sb, sh, sw)",
-        (OPERATION, FLOW),
+        (OPERATION, ACCESS),
         ("index",),
         _store_body,
         _store_wins,

@@ -1,4 +1,8 @@
-"""Leaves about the pc of the state after: unchanged unless the step retires, then pc + 4 or the target of a jump."""
+"""Leaves about the pc of the state after.
+
+A step that retires goes on at pc + 4, at the target of a jump, or, after MRET, at epc. One that does not stays where it
+is, but a trap of user mode goes to the trap vector.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,35 @@ from dataclasses import replace
 from bitcoin.core import script as op
 
 from bitvm.leaves.execution import decode
-from bitvm.leaves.execution.base import ExecutionLeaf, Words, won
+from bitvm.leaves.execution.base import ExecutionLeaf, Words, differing_nibble, won
 from bitvm.leaves.execution.branch import branch_code, branch_taken, is_taken
-from bitvm.leaves.statement import FLOW, OPERATION
+from bitvm.leaves.statement import FLOW, OPERATION, RETURN_PC
 from bitvm.script.builder import ScriptBuilder
-from bitvm.script.u4 import choose, fold, is_even, split_bit, times_power_of_two
+from bitvm.script.u4 import choose, fold, is_even, pick_indexed, require_index, split_bit, times_power_of_two
 from bitvm.script.u32 import digits_of, weighted_sum
 from lvm import isa
-from lvm.layout import WORD_MASK
+from lvm.layout import TRAP_VECTOR, WORD_MASK
 from lvm.outcome import Outcome
+
+_NEXT_PC = [f"next_pc.{i}" for i in range(8)]
+
+_VECTOR_PLACE = 2
+"""Which nibble of TRAP_VECTOR is 1; all others are 0."""
 
 
 def _sequential_body(b: ScriptBuilder) -> None:
-    """Win iff the step does not jump and ``pc + 4 * retired - next_pc`` is not 0."""
+    """Win iff the step neither traps nor jumps nor is MRET, and ``pc + 4 * retired - next_pc`` is not 0."""
+    decode.is_trap(b)
+    decode.is_mret(b)
+    b.binary(op.OP_BOOLOR, "elsewhere")
     b.roll("outcome.0")
     b.equals_number(Outcome.RETIRE, "retired")
-    b.pick_at(0)
+    b.apply(op.OP_TUCK, 2, "retired", "elsewhere", "retired")
     with b.part("decode"):
         b.roll("instr.1")
         decode.is_jump(b)
     b.binary(op.OP_BOOLAND)
+    b.binary(op.OP_BOOLOR)
     b.unary(op.OP_NOT)
     b.verify()
     times_power_of_two(b, 2)
@@ -39,9 +52,48 @@ def _sequential_body(b: ScriptBuilder) -> None:
 
 def _sequential_wins(words: Words) -> tuple[int, ...] | None:
     retired = decode.retired(words)
-    if retired and words["instr"] >> 4 & 7 == 6:
+    jumps = retired and words["instr"] >> 4 & 7 == 6
+    if jumps or decode.trapped(words) or decode.returned(words):
         return None
     return won(words["next_pc"] != words["pc"] + 4 * retired & WORD_MASK)
+
+
+def _trap_body(b: ScriptBuilder) -> None:
+    """Win iff user mode traps and the hinted nibble of next_pc is not that of 0x100, where nibble 2 is 1."""
+    b.from_alt()
+    require_index(b, 8, "index")
+    b.pick_at(0)
+    pick_indexed(b, _NEXT_PC, "claimed")
+    b.apply(op.OP_SWAP, 2, "claimed", "index")
+    b.equals_number(_VECTOR_PLACE, "true")
+    b.binary(op.OP_NUMNOTEQUAL)
+    b.verify()
+    decode.is_trap(b)
+    b.verify()
+
+
+def _trap_wins(words: Words) -> tuple[int, ...] | None:
+    index = differing_nibble(words["next_pc"], TRAP_VECTOR)
+    return None if index is None or not decode.trapped(words) else (index,)
+
+
+def _mret_body(b: ScriptBuilder) -> None:
+    """Win iff MRET retired and the hinted nibbles of next_pc and epc differ."""
+    decode.is_mret(b)
+    b.verify()
+    b.from_alt()
+    require_index(b, 8, "index")
+    b.pick_at(0)
+    pick_indexed(b, [f"epc.{i}" for i in range(8)], "epc")
+    b.apply(op.OP_SWAP, 2, "epc", "index")
+    pick_indexed(b, _NEXT_PC, "claimed")
+    b.binary(op.OP_NUMNOTEQUAL)
+    b.verify()
+
+
+def _mret_wins(words: Words) -> tuple[int, ...] | None:
+    index = differing_nibble(words["next_pc"], words["epc"])
+    return None if index is None or not decode.returned(words) else (index,)
 
 
 def _branch_body(b: ScriptBuilder) -> None:
@@ -137,11 +189,27 @@ def _jalr_wins(words: Words) -> tuple[int, ...] | None:
 NEXT_PC_LEAVES = (
     ExecutionLeaf(
         "next_pc.sequential",
-        "next_pc is not pc + 4, or not pc where the step does not retire",
+        "next_pc is not pc + 4, or not pc where the step halts the machine or finds it halted",
         (FLOW, OPERATION),
         (),
         _sequential_body,
         _sequential_wins,
+    ),
+    ExecutionLeaf(
+        "next_pc.trap",
+        "user mode traps, and next_pc is not the trap vector",
+        (OPERATION, FLOW),
+        ("index",),
+        _trap_body,
+        _trap_wins,
+    ),
+    ExecutionLeaf(
+        "next_pc.mret",
+        "next_pc after MRET is not epc",
+        (OPERATION, FLOW, RETURN_PC),
+        ("index",),
+        _mret_body,
+        _mret_wins,
     ),
     ExecutionLeaf(
         "next_pc.branch",

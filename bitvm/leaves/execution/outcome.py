@@ -4,7 +4,7 @@ A rule is judged on its own words, not on the rules before it. So a leaf wins in
 the outcome is of a *later* rule; or the outcome is its rule's, but the rule does not apply. A true outcome is the first
 rule that applies, and does neither. A wrong outcome o where f is true does one of them: if f < o, the leaf of f sees
 that f applies; if f > o, the leaf of o sees that o does not. No leaf needs the signed address, since the rules about
-accesses are judged on rs1 + imm (`access`).
+accesses are judged on rs1 + imm (`access`). Only the leaf of mode reads window: the others presume mode.
 
 This module has the rules up to the jumps, and the numbers that are no outcome of an instruction.
 """
@@ -17,15 +17,50 @@ from bitvm.leaves.execution import decode
 from bitvm.leaves.execution.base import ExecutionLeaf, Words, won
 from bitvm.leaves.execution.branch import branch_code, branch_taken, is_taken
 from bitvm.leaves.execution.legality import classify
-from bitvm.leaves.statement import BEFORE, FLOW, OPERATION
+from bitvm.leaves.statement import ALLOWANCE, FLOW, OPERATION, STATUS, WINDOWS, mode_of
 from bitvm.script.builder import ScriptBuilder
-from bitvm.script.u4 import bit_1, choose, greater_than, is_even, is_multiple_of_4
-from bitvm.script.u32 import at_least
+from bitvm.script.u4 import (
+    bit_1,
+    choose,
+    greater_than,
+    is_even,
+    is_multiple_of_4,
+    look_up,
+    times_power_of_two,
+)
 from lvm import isa
-from lvm.layout import FETCH_END
+from lvm.layout import CPU_BASE, FETCH_END, INPUT_BASE, USER_BYTES
 from lvm.outcome import Outcome
 
 # ---- before the instruction is known
+
+
+def _high_bits(b: ScriptBuilder, *names: str) -> None:
+    """``… digits … -> … number``: bits 31..20 of a word, given by the names of its three nibbles, the lowest first."""
+    lower, top = names[:-1], names[-1]
+    b.roll(top, "high bits")
+    for name in reversed(lower):
+        times_power_of_two(b, 4)
+        b.roll(name)
+        b.add("high bits")
+
+
+def _mode_body(b: ScriptBuilder) -> None:
+    """Win iff mode is not the number of ``0, INPUT_BASE - 1, CPU_BASE - 1`` that window exceeds."""
+    _high_bits(b, "window.0", "window.1", "window.2")
+    b.pick_at(0)
+    greater_than(b, 0, "mode")
+    for base in (INPUT_BASE, CPU_BASE):
+        b.pick("high bits")
+        greater_than(b, (base >> 20) - 1)
+        b.add("mode")
+    b.roll("mode.0")
+    b.binary(op.OP_NUMNOTEQUAL)
+    b.verify()
+
+
+def _mode_wins(words: Words) -> tuple[int, ...] | None:
+    return won(words["mode"] != mode_of(words["window"]))
 
 
 def _halted_body(b: ScriptBuilder) -> None:
@@ -41,9 +76,40 @@ def _halted_wins(words: Words) -> tuple[int, ...] | None:
     return won((words["halted"] != 0) == (words["outcome"] != Outcome.HALTED))
 
 
+def _fuel_body(b: ScriptBuilder) -> None:
+    """User mode, and fuel is 0, so that its nibbles add up to 0."""
+    b.roll("fuel.7", "fuel")
+    for index in reversed(range(7)):
+        b.roll(f"fuel.{index}")
+        b.add("fuel")
+    b.unary(op.OP_NOT)
+    b.pick("mode.0")
+    b.binary(op.OP_BOOLAND, "applies")
+    _require_contradiction(b, Outcome.FUEL)
+
+
+def _fuel_wins(words: Words) -> tuple[int, ...] | None:
+    return won(_contradicts(words, Outcome.FUEL, words["mode"] != 0 and words["fuel"] == 0))
+
+
+_FETCH_ENDS = (FETCH_END, USER_BYTES, USER_BYTES, 0)
+"""By mode, the first address that cannot be fetched; multiples of 1 MiB."""
+
+
 def _fetch_body(b: ScriptBuilder) -> None:
-    """Win iff outcome is not HALTED and, cut to 4 (the word was fetched), differs from what pc says: 2, 3 or 4."""
-    at_least(b, ("pc.5", "pc.6", "pc.7"), (0xC, 0xF, 0x3), "fault")  # pc >= FETCH_END = 0x3FC00000
+    """Win iff outcome > FUEL and, cut to 4 (the word was fetched), differs from what pc and mode say: 2, 3 or 4."""
+    b.roll("outcome.0")
+    b.pick_at(0)
+    greater_than(b, Outcome.FUEL)
+    b.verify()
+    b.number(Outcome.ILLEGAL)
+    b.binary(op.OP_MIN)
+    b.to_alt()
+    with b.part("compare"):
+        b.roll("mode.0")
+        look_up(b, [end >> 20 for end in _FETCH_ENDS], "end")
+        _high_bits(b, "pc.5", "pc.6", "pc.7")
+        b.binary(op.OP_LESSTHANOREQUAL, "fault")
     b.number(Outcome.ILLEGAL)
     b.apply(op.OP_SWAP, 2, "", "fault")
     b.sub()
@@ -51,28 +117,24 @@ def _fetch_body(b: ScriptBuilder) -> None:
     b.roll("pc.0")
     is_multiple_of_4(b)
     choose(b, "expected")
-    b.roll("outcome.0")
-    b.pick_at(0)
-    b.verify()  # not HALTED
-    b.number(Outcome.ILLEGAL)
-    b.binary(op.OP_MIN)
+    b.from_alt()
     b.binary(op.OP_NUMNOTEQUAL)
     b.verify()
 
 
 def _fetch_wins(words: Words) -> tuple[int, ...] | None:
-    expected = Outcome.FETCH_FAULT if words["pc"] >= FETCH_END else Outcome.ILLEGAL
+    expected = Outcome.FETCH_FAULT if words["pc"] >= _FETCH_ENDS[min(words["mode"], 3)] else Outcome.ILLEGAL
     if words["pc"] % 4:
         expected = Outcome.PC_MISALIGNED
     outcome = words["outcome"]
-    return won(outcome != Outcome.HALTED and min(outcome, Outcome.ILLEGAL) != expected)
+    return won(outcome > Outcome.FUEL and min(outcome, Outcome.ILLEGAL) != expected)
 
 
 # ---- the instruction
 
 
 def _decode_body(b: ScriptBuilder) -> None:
-    """Win iff outcome >= ILLEGAL and, cut to 6 (neither ILLEGAL nor ECALL), differs from what instr says."""
+    """Win iff outcome >= ILLEGAL and, cut to 6 (neither ILLEGAL nor ECALL), differs from what instr and mode say."""
     b.roll("outcome.0")
     b.pick_at(0)
     greater_than(b, Outcome.FETCH_FAULT)
@@ -91,7 +153,7 @@ def _decode_body(b: ScriptBuilder) -> None:
 def _decode_wins(words: Words) -> tuple[int, ...] | None:
     entry = isa.encoding_of(words["instr"])
     expected = Outcome.TARGET_MISALIGNED
-    if entry is None:
+    if entry is None or (words["mode"] != 0 and entry.name in isa.PRIVILEGED):
         expected = Outcome.ILLEGAL
     elif entry.name == "ecall":
         expected = Outcome.ECALL
@@ -197,24 +259,40 @@ def _other_wins(words: Words) -> tuple[int, ...] | None:
 
 OUTCOME_LEAVES = (
     ExecutionLeaf(
+        "outcome.mode",
+        "mode is not what window says: kernel, or user mode by what the window covers",
+        (OPERATION, WINDOWS),
+        (),
+        _mode_body,
+        _mode_wins,
+    ),
+    ExecutionLeaf(
         "outcome.halted",
         "outcome is HALTED on a running machine, or not HALTED on a halted one",
-        (BEFORE, OPERATION),
+        (OPERATION, STATUS),
         (),
         _halted_body,
         _halted_wins,
     ),
     ExecutionLeaf(
+        "outcome.fuel",
+        "user mode goes on without fuel, or FUEL is claimed in kernel mode or with fuel left",
+        (OPERATION, ALLOWANCE),
+        (),
+        _fuel_body,
+        _fuel_wins,
+    ),
+    ExecutionLeaf(
         "outcome.fetch",
-        "outcome is not what pc says: misaligned, outside of what may be fetched, or fetched",
-        (FLOW, OPERATION),
+        "outcome is not what pc and mode say: misaligned, outside of what may be fetched, or fetched",
+        (OPERATION, FLOW),
         (),
         _fetch_body,
         _fetch_wins,
     ),
     ExecutionLeaf(
         "outcome.decode",
-        "outcome is not what instr says: illegal, ECALL, or another instruction",
+        "outcome is not what instr and mode say: illegal, ECALL, or another instruction",
         (OPERATION,),
         (),
         _decode_body,

@@ -18,13 +18,12 @@ from leafbench import (
     body_items,
     lies,
     some_hints,
-    statement_of,
 )
 from steps import EDGE_WORDS, random_instruction, random_step
 
 from bitvm.leaves.execution.base import ExecutionLeaf
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES, find_winning, winning_leaves
-from bitvm.leaves.statement import FIELDS, GROUPS
+from bitvm.leaves.statement import FIELDS, GROUPS, words_of
 from bitvm.script.builder import encode_number
 from lvm import isa
 
@@ -34,7 +33,7 @@ NAMES = sorted(LEAVES)
 def dishonest(rng: Random, count: int) -> Iterator[dict[str, int]]:
     """Statements in which anything may be wrong, reads and outcome included, but not all at once."""
     for _ in range(count):
-        words = statement_of(random_step(rng))
+        words = words_of(random_step(rng))
         for field in rng.sample(sorted(FIELDS), rng.choice((1, 2, 3, 8))):
             words[field] = random_field(rng, field)
         if rng.random() < 0.5:
@@ -49,7 +48,7 @@ def winning_statements() -> Mapping[str, list[dict[str, int]]]:
     found: dict[str, list[dict[str, int]]] = {name: [] for name in NAMES}
     while min(map(len, found.values())) < 6:
         for instruction in (*isa.INSTRUCTIONS, None):
-            for _, lie in lies(statement_of(random_step(rng, instruction)), rng):
+            for _, lie in lies(words_of(random_step(rng, instruction)), rng):
                 for leaf, _ in winning_leaves(lie):
                     found[leaf.name].append(lie)
     return found
@@ -126,7 +125,7 @@ def test_hints_that_are_no_numbers_fail(name: str) -> None:
 def test_true_statements_are_safe_from_every_hint() -> None:
     rng = Random(4)
     for number in range(60):
-        words = statement_of(random_step(rng))
+        words = words_of(random_step(rng))
         for leaf in EXECUTION_LEAVES:
             assert leaf.wins(words) is None
             for choice in some_hints(leaf, rng, 60 if number % 15 == 0 else 6):
@@ -136,9 +135,9 @@ def test_true_statements_are_safe_from_every_hint() -> None:
 def test_every_lie_is_caught() -> None:
     rng = Random(5)
     seen = set()
-    divided = ["rem", "remu"] * 20  # few of them by zero
-    for name in [*isa.INSTRUCTIONS] * 2 + divided + [None] * 60:
-        words = statement_of(random_step(rng, name))
+    rare = ["csrrw", "csrrs"] * 12 + ["rem", "remu"] * 20  # each CSR; division by zero
+    for name in [*isa.INSTRUCTIONS] * 3 + rare + [None] * 80:
+        words = words_of(random_step(rng, name))
         seen |= assert_caught(words, lies(words, rng), rng, hints=3)
     assert seen == set(NAMES)
 
@@ -147,7 +146,7 @@ def test_every_combination_of_lies_is_caught() -> None:
     """Two or more wrong results never hide each other (invariant 5)."""
     rng = Random(6)
     for _ in range(40):
-        words = statement_of(random_step(rng))
+        words = words_of(random_step(rng))
         single = {field: lie[field] for field, lie in lies(words, rng)}
         pairs = list(combinations(RESULTS, 2))
         for fields in [*pairs, *(rng.sample(sorted(RESULTS), rng.randint(3, len(RESULTS))) for _ in range(30))]:
@@ -161,14 +160,14 @@ def test_every_combination_of_lies_is_caught() -> None:
 def test_every_wrong_outcome_is_caught() -> None:
     rng = Random(7)
     for _ in range(120):
-        words = statement_of(random_step(rng))
+        words = words_of(random_step(rng))
         for outcome in range(16):
             won = [leaf.name for leaf, _ in winning_leaves(words | {"outcome": outcome})]
             assert any(name.startswith("outcome.") for name in won) == (outcome != words["outcome"])
 
 
 def test_find_winning_opens_as_little_as_possible() -> None:
-    words = statement_of(random_step(Random(8), "add"))
+    words = words_of(random_step(Random(8), "add"))
     found = find_winning(words | {"after_window": 1 << 20, "after_fuel": words["after_fuel"] ^ 1})
     assert found is not None
     assert found[0].name == "control.window"

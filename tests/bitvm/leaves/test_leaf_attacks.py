@@ -251,7 +251,7 @@ def below_the_lists(items: Sequence[bytes], rng: random.Random) -> Iterator[list
 
 def below_a_shown_list(signatures: dict[str, Signature], bench: Bench, rng: random.Random) -> Iterator[list[bytes]]:
     digits = sum(key.scheme.slots for key in (FIELDS["index"], *DIGITS))
-    for name in ("root_before", "after"):
+    for name in ("root_before", "access"):
         scheme = FIELDS[name].scheme
         for slot in range(0, scheme.slots, 5):
             for depth in (0, 1, digits - 1):

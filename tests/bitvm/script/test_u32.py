@@ -8,7 +8,7 @@ import pytest
 
 from bitvm.script.builder import ScriptBuilder, ScriptError, encode_number
 from bitvm.script.engine import run_leaf
-from bitvm.script.u32 import Digit, at_least, digits_of, weighted_sum
+from bitvm.script.u32 import Digit, digits_of, weighted_sum
 
 EDGES = (0, 1, 0xF, 0x10, 0xFFF_FFFF, 0x1000_0000, 0x7FFF_FFFF, 0x8000_0000, 0xF000_0000, 0xFFFF_FFFF)
 
@@ -106,13 +106,3 @@ def test_impossible_sums_are_refused() -> None:
         weighted_sum(b, [Digit(plus=("x.0",))] * 8, modulo=True)
     with pytest.raises(ScriptError, match="too many words"):
         weighted_sum(b, digits_of(plus=["x"]), modulo=False, ranges={"x.6": (0, 4000)})
-
-
-@pytest.mark.parametrize("threshold", [0x3FC, 0x3F8, 0x001, 0xFFF, 0x8A0])
-def test_at_least(threshold: int) -> None:
-    names = [f"x.{i}" for i in range(3)]
-    b = ScriptBuilder(names)
-    at_least(b, names, nibbles(threshold)[:3], "reached")
-    for x in {0, 0xFFF, *range(threshold - 17, threshold + 18), *Random(threshold).sample(range(0x1000), 100)}:
-        if 0 <= x <= 0xFFF:
-            assert run_leaf(b.script(), [encode_number(digit) for digit in nibbles(x)[:3]]) == (x >= threshold), x
