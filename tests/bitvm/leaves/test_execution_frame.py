@@ -159,6 +159,6 @@ def test_random_steps_both_ways(signed: Signed) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_twenty_thousand_random_steps_both_ways(signed: Signed, seed: int) -> None:
-    assert len(both_ways(signed, 100 + seed, 1_000)) > 0.8 * len(LEAVES)
+    assert len(both_ways(signed, 100 + seed, 5_000)) > 0.9 * len(LEAVES)
