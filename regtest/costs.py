@@ -20,11 +20,12 @@ from bitcoin.core.script import CScript
 from bitvm.chain.keys import SpendableCoin, TaprootKey
 from bitvm.graph.fund import contribution
 from bitvm.graph.graph import Graph
-from bitvm.graph.model import PROVER, Input, Template, challenger
+from bitvm.graph.model import Input, Template, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.keys.journal import Journal
 from bitvm.keys.seed import Seed
 from bitvm.script.weight import witness_weight
+from bitvm.setup.exchange import exchange
 from bitvm.setup.session import Session
 from lvm.layout import HASH_BYTES
 
@@ -72,14 +73,8 @@ def reference_graph(parameters: Parameters) -> Graph:
     """Return the graph of a set-up between parties with made-up coins: names and sizes are those of any other."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="costs-")))
-        sessions = [
-            _session(party, parameters, folder, stack)
-            for party in (PROVER, *(challenger(i) for i in range(1, parameters.challengers + 1)))
-        ]
-        offers = [session.offer() for session in sessions]
-        keys = [session.keys(offers) for session in sessions]
-        agreements = [session.agreement(keys) for session in sessions]
-        return sessions[0].accept(agreements).graph
+        sessions = [_session(party, parameters, folder, stack) for party in all_parties(parameters.challengers)]
+        return exchange(sessions).signed[0].graph
 
 
 def _session(party: str, parameters: Parameters, folder: Path, stack: ExitStack) -> Session:

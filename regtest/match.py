@@ -23,11 +23,12 @@ from bitvm.chain.wallet import Wallet
 from bitvm.game.moves import Move
 from bitvm.game.position import Position
 from bitvm.graph.fund import contribution
-from bitvm.graph.model import PROVER, challenger
+from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.keys.journal import Journal
 from bitvm.keys.seed import Seed
 from bitvm.script.weight import vsize, weight
+from bitvm.setup.exchange import exchange
 from bitvm.setup.session import Session, SignedGraph
 from regtest.follower import observe
 from regtest.players import Observer, Played, Player, Silence, Strategy
@@ -113,7 +114,7 @@ class Match:
         self._played: dict[str, Played] = {}
         self._sessions: dict[str, Session] = {}
         self._wallets: dict[str, Wallet] = {}
-        for party in (PROVER, *(challenger(i) for i in range(1, parameters.challengers + 1))):
+        for party in all_parties(parameters.challengers):
             self._join(party, seed, folder)
         self.signed, self.setup = self._set_up()
         self.players: dict[str, Player] = {}
@@ -156,17 +157,14 @@ class Match:
         """Exchange all messages and confirm Fund; returns the prover's signed graph, which all parties share."""
         started = time.perf_counter()
         sessions = list(self._sessions.values())
-        offers = [session.offer() for session in sessions]
-        keys = [session.keys(offers) for session in sessions]
-        agreements = [session.agreement(keys) for session in sessions]
-        signed = [session.accept(agreements) for session in sessions]
+        agreed = exchange(sessions)
         witnesses = [session.fund_signatures() for session in sessions]
         fund = sessions[0].fund(witnesses)
-        figures = SetupFigures(time.perf_counter() - started, sum(map(len, [*offers, *keys, *agreements, *witnesses])))
-        self._signed = dict(zip(self._sessions, signed, strict=True))
+        figures = SetupFigures(time.perf_counter() - started, agreed.sent + sum(map(len, witnesses)))
+        self._signed = dict(zip(self._sessions, agreed.signed, strict=True))
         self.chain.submit([fund])
         self.chain.mine(self.parameters.confirmations)
-        return signed[0], figures
+        return agreed.signed[0], figures
 
     # ---- play
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bitvm.game.computation import Computation, Execution, Progress
 from bitvm.graph.graph import Graph
-from bitvm.graph.model import PROVER, challenger
+from bitvm.graph.model import PROVER, all_parties, challenger
 from bitvm.graph.parameters import ParameterError, Parameters
 from lvm.boot import InputTooLargeError
 from lvm.elf import ElfError, Image, load_elf
@@ -85,7 +85,7 @@ def parse_lie(text: str) -> tuple[str, int | None]:
 
 def parse_silence(text: str, levels: int, challengers: int) -> Silence:
     """Read ``PARTY@MOVE``; raises ScenarioError where the party has no such move in a game of ``levels`` levels."""
-    parties = (PROVER, *(challenger(i) for i in range(1, challengers + 1)))
+    parties = all_parties(challengers)
     party, _, move = text.partition("@")
     party = challenger(1) if party == "challenger" else party
     if party not in parties:

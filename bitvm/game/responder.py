@@ -6,7 +6,7 @@ from the set-up, one's own are made here. The same move gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from bitcoin.core import CTransaction
 
@@ -29,9 +29,6 @@ from bitvm.setup.session import SignedGraph
 
 class ResponderError(ValueError):
     """A move that this party cannot make: not its own, or its statement does not fit the leaf."""
-
-
-SignOnce = Callable[[Mapping[str, Message]], Mapping[str, Signature]]
 
 
 class Responder:

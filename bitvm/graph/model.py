@@ -40,6 +40,11 @@ def challenger(number: int) -> str:
     return f"challenger{number}"
 
 
+def all_parties(challengers: int) -> tuple[str, ...]:
+    """Return the names of all parties, the prover first."""
+    return PROVER, *(challenger(number) for number in range(1, challengers + 1))
+
+
 class GraphError(ValueError):
     """A graph that cannot be built from the given set-up data; the message names the transaction."""
 

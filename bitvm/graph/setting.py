@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
 
-from bitvm.graph.model import PROVER, Coin, GraphError, challenger
+from bitvm.graph.model import PROVER, Coin, GraphError, all_parties, challenger
 from bitvm.graph.parameters import DUST, Parameters
 from bitvm.leaves.statement import GROUPS
 from bitvm.leaves.step import ROOTS
@@ -111,7 +111,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         """Check parties, where they are paid, and that no key or public value occurs twice; raises GraphError."""
-        parties = (PROVER, *(challenger(i) for i in range(1, self.parameters.challengers + 1)))
+        parties = all_parties(self.parameters.challengers)
         if tuple(self.participants) != parties:
             raise GraphError(f"participants {parties} needed, got {tuple(self.participants)}")
         self._check_participants()

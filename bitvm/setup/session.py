@@ -24,7 +24,7 @@ from coincurve import PublicKeyXOnly
 
 from bitvm.chain.keys import SpendableCoin
 from bitvm.graph.graph import Graph, SignatureSlot, build
-from bitvm.graph.model import PROVER, Coin, GraphError, challenger
+from bitvm.graph.model import Coin, GraphError, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.graph.setting import KeySpec, Participant, Setting, key_plan
 from bitvm.keys.journal import Journal
@@ -74,7 +74,7 @@ class Session:
         self._coins = tuple(coins)
         offered = tuple(Coin(coin.outpoint, coin.output) for coin in coins)
         self._offer = Offer(_digest(parameters), nonce, offered, change, change_script, payout_script)
-        self._parties = (PROVER, *(challenger(i) for i in range(1, parameters.challengers + 1)))
+        self._parties = all_parties(parameters.challengers)
         if party not in self._parties:
             raise SetupError(f"{party}: not one of the parties {self._parties}")
         self._secrets: Secrets | None = None

@@ -140,9 +140,6 @@ class Signed:
 
 # ---- statements
 
-statement_of = words_of
-"""The true statement of a step."""
-
 
 def step_of(
     instr: int,

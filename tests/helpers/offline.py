@@ -17,12 +17,13 @@ from bitvm.game.moves import Decision, Move
 from bitvm.game.position import Confirmed, Position
 from bitvm.game.responder import Responder
 from bitvm.graph.fund import contribution
-from bitvm.graph.model import PROVER, challenger
+from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.keys.journal import Journal
 from bitvm.keys.seed import Seed
 from bitvm.script.engine import failing_input
-from bitvm.setup.session import Session, SignedGraph
+from bitvm.setup.exchange import exchange
+from bitvm.setup.session import Session
 
 
 def digest(text: str) -> bytes:
@@ -50,7 +51,7 @@ def new_session(party: str, parameters: Parameters, folder: Path, salt: str = ""
 
 
 def parties_of(parameters: Parameters) -> list[str]:
-    return [PROVER, *(challenger(i) for i in range(1, parameters.challengers + 1))]
+    return list(all_parties(parameters.challengers))
 
 
 @dataclass
@@ -67,10 +68,7 @@ class OfflineGame:
         parties = parties_of(self.parameters)
         self.sessions = {party: new_session(party, self.parameters, self.folder, self.salt) for party in parties}
         sessions = list(self.sessions.values())
-        offers = [session.offer() for session in sessions]
-        keys = [session.keys(offers) for session in sessions]
-        agreements = [session.agreement(keys) for session in sessions]
-        self.signed: dict[str, SignedGraph] = {party: s.accept(agreements) for party, s in self.sessions.items()}
+        self.signed = dict(zip(self.sessions, exchange(sessions).signed, strict=True))
         self.graph = self.signed[PROVER].graph
         self.responders = {
             party: Responder(self.signed[party], session.secrets) for party, session in self.sessions.items()

@@ -10,7 +10,7 @@ import pytest
 from bitcoin.core import CTransaction, CTxInWitness, CTxWitness
 from bitcoin.core import script as op
 from bitcoin.core.script import CScript, CScriptWitness
-from leafbench import LEAVES, body_accepts, body_accepts_items, body_items, lies, some_hints, statement_of
+from leafbench import LEAVES, body_accepts, body_accepts_items, body_items, lies, some_hints
 from offline import OfflineGame
 from small_run import honest, lying, parameters
 from steps import random_step
@@ -20,7 +20,7 @@ from bitvm.game.moves import Move
 from bitvm.game.position import Confirmed, Position
 from bitvm.leaves.execution.base import body_builder
 from bitvm.leaves.execution.catalogue import winning_leaves
-from bitvm.leaves.statement import GROUPS, words_from_nibbles
+from bitvm.leaves.statement import GROUPS, words_from_nibbles, words_of
 from bitvm.script.builder import encode_number
 from bitvm.script.engine import failing_input
 from bitvm.script.sighash import taproot_sighash
@@ -58,7 +58,7 @@ def test_the_encoding_of_nibbles_and_hints_does_not_matter():
     rng = random.Random(1)
     tried = Counter()
     while len(tried) < len(LEAVES):
-        truth = statement_of(random_step(rng))
+        truth = words_of(random_step(rng))
         for _, lie in lies(truth, rng):
             for leaf, hints in winning_leaves(lie):
                 if tried[leaf.name] < 10:
@@ -83,7 +83,7 @@ def _judge_in_strange_encodings(leaf, lie, truth, hints, rng):
 def test_no_encoding_makes_a_true_statement_false():
     rng = random.Random(2)
     for _ in range(40):
-        truth = statement_of(random_step(rng))
+        truth = words_of(random_step(rng))
         for leaf in LEAVES.values():
             items = [padded(item, rng) if rng.random() < 0.5 else item for item in body_items(leaf, truth)]
             for hints in some_hints(leaf, rng, 1):
