@@ -96,6 +96,7 @@ class LyingExecution(Execution):
         self._lie, self._step = lie, step
         self.input_root = true.input_root
         self._parameters, self._image, self._engine = true._parameters, true._image, true._engine
+        self._boot = true._boot
         start = true._nearest(step)
         self._snapshots = {at: snapshot for at, snapshot in true._snapshots.items() if at <= start}
         self._roots = {at: root for at, root in true._roots.items() if at <= step}
@@ -173,18 +174,19 @@ def tell(true: Execution, lie: Lie, wanted: int | None) -> tuple[LyingExecution,
     raise LieError(f"{lie.name}: no step was found at which this lie changes the end of the run")
 
 
-def accuse(position: Position, computation: Computation, number: int, step: int) -> Decision:
+def accuse(position: Position, computation: Computation, number: int, step: int) -> Mapping[str, Decision]:
     """Decide as a challenger that disputes a true claim, pointing at ``step``."""
-    parameters = position.graph.setting.parameters
+    parameters, main = position.graph.setting.parameters, str(number)
     if not position.has("Claim"):
-        return Wait("there is no claim")
+        return {main: Wait("there is no claim")}
     if not position.has(game_name(number, "Challenge")):
         if position.spent_by("Claim", connector(number)) is not None:
-            return Wait("the prover took its bond back", over=True)
-        return Move(game_name(number, "Challenge"), "accuse the prover without cause")
-    decision = honest_challenger.decide(position, computation, number)
+            return {main: Wait("the prover took its bond back", over=True)}
+        return {main: Move(game_name(number, "Challenge"), "accuse the prover without cause")}
+    decisions = dict(honest_challenger.decide(position, computation, number))
+    decision = decisions[main]
     if isinstance(decision, Move) and isinstance(decision.statement, SayChoice):
         level = int(decision.template.rpartition("_")[2])
         choice = step // parameters.interval(level) % parameters.width
-        return Move(decision.template, f"dispute step {step} without cause", SayChoice(choice))
-    return decision
+        decisions[main] = Move(decision.template, f"dispute step {step} without cause", SayChoice(choice))
+    return decisions

@@ -119,7 +119,8 @@ class Player:
         anchor = self.signed.graph[move.template].index(ANCHOR)
         coin = self.wallet.reserve(math.ceil(self.feerate * (vsize(transaction) + TRUC_CHILD_LIMIT)) + DUST_P2TR)
         child = self.wallet.fee_child(transaction, anchor, self.feerate, anchor_key=self.secrets.anchor, coin=coin)
-        return Played(move, self.party, transaction, child, coin.output.nValue - child.vout[0].nValue)
+        spent = coin.output.nValue + transaction.vout[anchor].nValue
+        return Played(move, self.party, transaction, child, spent - child.vout[0].nValue)
 
 
 def _is_outrun(transaction: CTransaction, chain: Chain) -> bool:

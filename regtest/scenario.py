@@ -122,7 +122,7 @@ def prepare(scenario: Scenario, progress: Progress | None = None) -> Prepared:
     if scenario.accuse is not None and scenario.lie is not None:
         raise ScenarioError("--accuse: falsely accuses an honest claim; leave --lie out")
     image, data = _program(scenario.program), _input(scenario)
-    parameters = replace(parameters, image_root=image.root())
+    parameters = replace(parameters, image_root=image.root(), entry=image.entry)
     try:
         true = Execution(parameters, image, data, engine=scenario.engine, progress=progress)
     except InputTooLargeError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from bitvm.chain.interface import RegtestChain
 from bitvm.game import challenger as honest_challenger
 from bitvm.game import prover as honest_prover
+from bitvm.game.ending import ending
 from bitvm.game.moves import Decision
 from bitvm.game.position import Position
 from bitvm.graph.claim import BOND
@@ -21,8 +22,8 @@ from regtest.scenario import Prepared, Scenario
 CLAIM_TRANSACTIONS = ("Fund", "Claim")
 """What is not counted as the cost of a dispute."""
 
-SLASH_AFTER, TAKE_STAKE_AFTER = "Slash_after_", "TakeStake_after_"
-"""Names of the timeouts, before the name of the move that was not answered."""
+SLASH_AFTER, TAKE_STAKE_AFTER, DISMISS = "Slash_after_", "TakeStake_after_", "Dismiss_"
+"""Names of the ends of a game, before the name of the move that they follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,8 @@ def _prover(prepared: Prepared) -> Strategy:
 def _challenger(prepared: Prepared, number: int, accused: int | None) -> Strategy:
     def strategy(position: Position) -> Mapping[str, Decision]:
         if accused is not None:
-            return {str(number): accuse(position, prepared.true, number, accused)}
-        return {str(number): honest_challenger.decide(position, prepared.true, number)}
+            return accuse(position, prepared.true, number, accused)
+        return honest_challenger.decide(position, prepared.true, number)
 
     return strategy
 
@@ -143,16 +144,28 @@ def _outcome(position: Position) -> Outcome:
     if not number:
         return Outcome(PROVER, _why_it_stood(position))
     winner = challenger(int(number))
-    if name == "Slash":
-        index = position.step(int(number)).index
-        return Outcome(winner, f"step {index:,} was judged false in Script, and the bond was slashed")
-    unanswered = name.removeprefix(SLASH_AFTER)
-    return Outcome(winner, f"the prover did not answer {unanswered} in time, and the bond was slashed")
+    return Outcome(winner, f"{_why_it_fell(position, int(number), name)}, and the bond was slashed")
+
+
+def _why_it_fell(position: Position, number: int, slash: str) -> str:
+    if slash == "Slash":
+        return f"step {position.step(number).index:,} was judged false in Script"
+    after = slash.removeprefix(SLASH_AFTER)
+    if after.startswith("Refute"):
+        return "a hash of the prover's was refuted in Script"
+    if after in ("Path", "Inside", "Close", "Compare_left", "Compare_right"):
+        return f"what the prover signed was judged false in Script after {after}"
+    return f"the prover did not answer {after} in time"
 
 
 def _why_it_stood(position: Position) -> str:
-    lost = [name.split(f"/{TAKE_STAKE_AFTER}") for name in position.confirmed if TAKE_STAKE_AFTER in name]
+    lost = []
+    for number in range(1, position.graph.setting.parameters.challengers + 1):
+        how = ending(position, number)
+        if how is not None and how.startswith(TAKE_STAKE_AFTER):
+            lost.append(f"{challenger(number)} did not answer {how.removeprefix(TAKE_STAKE_AFTER)} in time")
+        elif how is not None and how.startswith(DISMISS):
+            lost.append(f"{challenger(number)} asked what makes no sense in {how.removeprefix(DISMISS)}")
     if not lost:
         return "nobody challenged the claim in time, and the bond went back"
-    silent = " and ".join(f"{challenger(int(number))} did not answer {unanswered}" for number, unanswered in lost)
-    return f"{silent} in time, and the bond went back"
+    return f"{' and '.join(lost)}, and the bond went back"

@@ -6,6 +6,9 @@ pin the parent. `fee_child` spends the anchor together with one confirmed coin a
 owner; the fee it pays is that of parent and child as a package. A child is 169 vB. Limits of TRUC (Core's policy):
 parent at most 10,000 vB, child at most 1,000 vB, one child a parent, and the child has no other unconfirmed parent.
 
+One transaction of the game, the refutation of a hash, is larger than that: it is version 2, pays the minimum itself,
+and its anchor holds an output's worth. Its child is version 2 as well.
+
 Feerates are satoshi per virtual byte, amounts satoshi, sizes virtual bytes (weight / 4, rounded up).
 """
 
@@ -61,35 +64,37 @@ def fee_child(
     *,
     replaced_fee: int = 0,
 ) -> CTransaction:
-    """Build and sign the child that brings `parent` and itself to `feerate`.
+    """Build and sign the child that brings `parent` and itself to `feerate`, as if `parent` paid nothing.
 
-    The child is version 3, spends output `anchor_index` of `parent` (which must be a zero-value output on
-    `anchor_key`) and `coin`, and pays the rest to `coin.key`. With `replaced_fee`, the fee of an earlier child,
-    it pays enough more than that one to replace it. FeeError if the anchor is not the key's, or the coin too small.
+    The child has `parent`'s version, spends output `anchor_index` of `parent` (which must be on `anchor_key`, and hold
+    nothing if `parent` is version 3) and `coin`, and pays the rest to `coin.key`. With `replaced_fee`, the fee of an
+    earlier child, it pays enough more than that one to replace it. FeeError if the anchor is not the key's, or the
+    coin too small.
     """
     if not 0 <= anchor_index < len(parent.vout):
         raise FeeError(f"the parent has {len(parent.vout)} outputs, none at index {anchor_index}")
     anchor = parent.vout[anchor_index]
-    if anchor.nValue != 0 or bytes(anchor.scriptPubKey) != anchor_key.script_pubkey:
-        raise FeeError(f"output {anchor_index} of the parent is not a zero-value anchor on the given key")
+    truc = parent.nVersion == TRUC_VERSION
+    if (truc and anchor.nValue != 0) or bytes(anchor.scriptPubKey) != anchor_key.script_pubkey:
+        raise FeeError(f"output {anchor_index} of the parent is not an anchor on the given key")
     anchor_outpoint = COutPoint(txid(parent), anchor_index)
     spent = ((anchor_outpoint, anchor, anchor_key), (coin.outpoint, coin.output, coin.key))
     child_size = key_path_vsize(2, [coin.output])
     fee = math.ceil(feerate * (vsize(parent) + child_size))
     if replaced_fee:
         fee = max(fee, replaced_fee + INCREMENTAL_FEERATE * child_size)
-    change = coin.output.nValue - fee
+    change = coin.output.nValue + anchor.nValue - fee
     if change < DUST_P2TR:
         raise FeeError(f"a coin of {coin.output.nValue} sat cannot pay a fee of {fee} sat and leave an output")
-    return _key_path_spend(spent, change, coin.key.script_pubkey)
+    return _key_path_spend(spent, change, coin.key.script_pubkey, TRUC_VERSION if truc else 2)
 
 
 def _key_path_spend(
-    spent: Sequence[tuple[COutPoint, CTxOut, TaprootKey]], value: int, script_pubkey: bytes
+    spent: Sequence[tuple[COutPoint, CTxOut, TaprootKey]], value: int, script_pubkey: bytes, version: int
 ) -> CTransaction:
-    """Build and sign a version 3 transaction from `spent` to one output."""
+    """Build and sign a transaction from `spent` to one output."""
     inputs = [CTxIn(outpoint, nSequence=SEQUENCE_REPLACEABLE) for outpoint, _, _ in spent]
-    unsigned = CTransaction(inputs, [CTxOut(value, CScript(script_pubkey))], nVersion=TRUC_VERSION)
+    unsigned = CTransaction(inputs, [CTxOut(value, CScript(script_pubkey))], nVersion=version)
     outputs = [output for _, output, _ in spent]
     keys = [key for _, _, key in spent]
     return sign_key_paths(unsigned, outputs, keys)

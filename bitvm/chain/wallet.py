@@ -140,7 +140,7 @@ class Wallet:
             coin = self.reserve(math.ceil(feerate * (vsize(parent) + child_size)) + DUST_P2TR)
         replaced_fee = earlier.fee if earlier else 0
         child = fee_child(parent, anchor_index, key, coin, feerate, replaced_fee=replaced_fee)
-        fee = coin.output.nValue - child.vout[0].nValue
+        fee = coin.output.nValue + parent.vout[anchor_index].nValue - child.vout[0].nValue
         self._reserved.add(coin.outpoint)
         self._paid_parents[parent_txid] = _PaidParent(coin, fee)
         return child

@@ -2,8 +2,15 @@
 
     Claim, verdict INVALID                    Challenge, before ``delta_claim`` is over
     Challenge or Reveal_r                     Choice_r: the first interval whose right end is false
+    a list that does not hash to its root     Demand_r, Pick_r, and Choice_r from what is signed then
     Choice_r, no answer                       wait; after ``delta``, slash
-    Step                                      slash with the leaf that shows the lie
+    Step                                      slash with the leaf that shows the lie; or
+                                              Compare, where a root is not the point that was signed in its place; or
+                                              Ask for the statement that is false
+    Path, Inside, Close                       slash with a proof, or Refute a hash; otherwise Descend, Narrow
+    a question, no answer                     wait; after ``delta``, slash
+
+Slash takes the bond along. Where somebody else's Slash was first, and is buried, Reclaim takes the stake back.
 
 A challenger that finds the claim VALID, or cannot tell yet (UNKNOWN), makes no move. It never points at an interval
 whose left end it does not agree with, so the step that is left at the end is the first false one. What it needs no
@@ -13,25 +20,26 @@ instance. A witness that cannot be read is an alarm, never an exception.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from bitvm.game import side
 from bitvm.game.computation import Computation
-from bitvm.game.moves import Decision, Move, Prove, SayChoice, Wait
+from bitvm.game.ending import LOST, ending
+from bitvm.game.finality import ClaimFacts, Verdict, earliest_false
+from bitvm.game.moves import Decision, Move, Prove, Say, SayChoice, Statement, Wait
+from bitvm.game.opening import PathOpening, descend, first_false_kind, listed_opening, narrow
 from bitvm.game.position import Position
+from bitvm.game.proofs import find_proof
+from bitvm.game.side import Standing, standing
+from bitvm.game.side_list import choice_of_answers, pick_of_outline
 from bitvm.game.trace_list import first_disagreement, interval_start, trace_root
 from bitvm.graph.claim import BOND
 from bitvm.graph.setting import game_name
 from bitvm.leaves.authority import WitnessError
-from bitvm.leaves.execution.catalogue import find_winning
-
-
-class Verdict(StrEnum):
-    """What a challenger thinks of a claim."""
-
-    VALID = "VALID"
-    INVALID = "INVALID"
-    UNKNOWN = "UNKNOWN"
+from bitvm.leaves.fields import ENTRIES, Kind
+from bitvm.leaves.proof import Said
+from bitvm.leaves.step import step_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,95 +67,296 @@ def judge(position: Position, computation: Computation | None) -> Judgement:
     return Judgement(Verdict.VALID, "the run ends in the claimed state")
 
 
-def decide(position: Position, computation: Computation | None, number: int) -> Decision:
-    """Return the decision of challenger ``number``."""
+def decide_setup(
+    position: Position, computations: Sequence[Computation | None], number: int
+) -> Mapping[str, Decision]:
+    """Return the decisions of challenger ``number`` by ``slot:key``: its game, or its view of each claim.
+
+    The stake is spent once, on the earliest false claim that can be challenged (`bitvm.game.finality`): nothing after a
+    slashed claim is ever final, so what comes later needs no challenge. A claim for which it comes too late, or will
+    not be there, is an alarm, under the key "setup".
+    """
+    known = _by_slot(position, computations)
+    made = [slot for slot in known if position.at_claim(slot).has("Claim")]
+    played = [slot for slot in made if position.at_claim(slot).has(game_name(number, "Challenge"))]
+    decisions: dict[str, Decision] = {}
+    for slot in played:
+        found = decide(position.at_claim(slot), known[slot], number)
+        decisions |= {f"{slot}:{key}": decision for key, decision in found.items()}
+    if played:
+        return decisions
+    target = earliest_false(claim_facts(position, computations, number))
+    for slot in made:
+        if target.claim is not None and slot > target.claim:
+            break
+        decisions[f"{slot}:{number}"] = _on_claim(position.at_claim(slot), known[slot], number)
+    if target.alarms:
+        decisions["setup"] = Wait("; ".join(target.alarms), alarm=True)
+    return decisions
+
+
+def claim_facts(
+    position: Position, computations: Sequence[Computation | None], number: int
+) -> tuple[ClaimFacts, ...]:
+    """Return what challenger ``number`` knows of every claim slot; ``computations``: its own, as far as it has them."""
+    known = _by_slot(position, computations)
+    return tuple(_facts(position.at_claim(slot), known[slot], number) for slot in known)
+
+
+def _by_slot(position: Position, computations: Sequence[Computation | None]) -> Mapping[int, Computation | None]:
+    """Return the computations by claim slot, None where there is none."""
+    slots = range(1, position.graph.setting.parameters.claims + 1)
+    return {slot: computations[slot - 1] if slot <= len(computations) else None for slot in slots}
+
+
+def _facts(position: Position, computation: Computation | None, number: int) -> ClaimFacts:
     if not position.has("Claim"):
-        return Wait("there is no claim")
+        withdrawn = position.has("Withdraw")
+        return ClaimFacts(False, "Withdraw" if withdrawn else None, withdrawn and position.buried("Withdraw"))
+    spender = position.spent_by("Claim", BOND)
+    return ClaimFacts(
+        made=True,
+        spender=spender,
+        buried=spender is not None and position.buried(spender),
+        verdict=judge(position, computation).verdict,
+        challengeable=_challengeable(position, number),
+    )
+
+
+def _challengeable(position: Position, number: int) -> bool:
+    """Whether Challenge would still be confirmed before Payout can be."""
+    in_time = position.height + 1 < _challenged_until(position)
+    inputs = position.template(game_name(number, "Challenge")).inputs
+    return in_time and not any(position.is_spent(spent) for spent in inputs)
+
+
+def _challenged_until(position: Position) -> int:
+    """Return the height from which on Payout can be confirmed."""
+    return position.height_of("Claim") + position.graph.setting.parameters.delta_claim
+
+
+def decide(position: Position, computation: Computation | None, number: int) -> Mapping[str, Decision]:
+    """Return the decisions of challenger ``number`` on the position's claim, by game number or ``number/level``."""
+    main = str(number)
+    if not position.has("Claim"):
+        return {main: Wait("there is no claim")}
+    if not position.has(game_name(number, "Challenge")):
+        return {main: _on_claim(position, computation, number)}
+    sweeps = _sweeps(position, number)
+    over = ending(position, number)
+    if over is not None:
+        lost = over.startswith(LOST)
+        why = "the prover took our stake" if lost else f"we ended the game with {over}"
+        return {main: Wait(why, over=True, alarm=lost), **sweeps}
+    try:
+        return {main: _in_game(position, computation, number), **sweeps}
+    except WitnessError as error:
+        return {main: Wait(f"our game cannot be read: {error}", alarm=True), **sweeps}
+
+
+def _move(
+    position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None
+) -> Move:
+    return Move(position.template(name).name, why, statement, leaf)
+
+
+def _on_claim(position: Position, computation: Computation | None, number: int) -> Decision:
     spender = position.spent_by("Claim", BOND)
     if spender is not None:
         return Wait(f"the bond was spent by {spender}", over=True)
-    if not position.has(game_name(number, "Challenge")):
-        return _on_claim(position, computation, number)
-    try:
-        return _in_game(position, computation, number)
-    except WitnessError as error:
-        return Wait(f"our game cannot be read: {error}", alarm=True)
+    judgement = judge(position, computation)
+    until = _challenged_until(position)
+    if judgement.verdict is not Verdict.INVALID:
+        return Wait(f"{judgement.verdict}: {judgement.why}", until, alarm=judgement.verdict is Verdict.UNKNOWN)
+    if not position.buried("Claim"):
+        return Wait(f"INVALID: {judgement.why}; Claim is not buried yet")
+    if not _challengeable(position, number):
+        return Wait(f"INVALID: {judgement.why}; too late to challenge", alarm=True)
+    return _move(position, game_name(number, "Challenge"), f"INVALID: {judgement.why}")
 
 
 def _in_game(position: Position, computation: Computation | None, number: int) -> Decision:
     if position.has(game_name(number, "Step")):
-        return _prove(position, number)
+        return _after_step(position, computation, number)
     for level in range(position.graph.setting.parameters.levels, 0, -1):
         if position.has(game_name(number, f"Choice_{level}")):
-            return _await_answer(position, number, level)
-        previous = "Challenge" if level == 1 else f"Reveal_{level}"
-        if position.has(game_name(number, previous)):
-            return _choose(position, computation, number, level, game_name(number, previous))
+            return _await_answer(position, number, f"Choice_{level}")
+        if position.has(game_name(number, side.opener(level))):
+            return _choose(position, computation, number, level)
     raise AssertionError("a challenged game has a last move")
 
 
-def _on_claim(position: Position, computation: Computation | None, number: int) -> Decision:
-    judgement = judge(position, computation)
-    until = position.confirmed["Claim"].height + position.graph.setting.parameters.delta_claim
-    if judgement.verdict is not Verdict.INVALID or computation is None:
-        return Wait(f"{judgement.verdict}: {judgement.why}", until, alarm=judgement.verdict is Verdict.UNKNOWN)
-    obstacle = _obstacle(position, computation)
-    if obstacle is not None:
-        return Wait(f"INVALID: {judgement.why}; but {obstacle}", until, alarm=True)
-    if not position.buried("Claim"):
-        return Wait(f"INVALID: {judgement.why}; Claim is not buried yet")
-    if position.height + 1 >= until:
-        return Wait(f"INVALID: {judgement.why}; too late to challenge", alarm=True)
-    return Move(game_name(number, "Challenge"), f"INVALID: {judgement.why}")
+# ---- winning
 
 
-def _obstacle(position: Position, computation: Computation) -> str | None:
-    """Return why a false claim cannot be bisected, None if it can: no stake is risked on a game that cannot be won."""
-    claim = position.claim()
-    if claim.nodes["final_root"] == computation.final_root:
-        return "both runs end in the same state, so there is no step to dispute"
-    if trace_root(claim.listed) != claim.nodes["trace_root"]:
-        return "list 1 does not hash to its signed root"
-    return None
+def _win(position: Position, number: int, slash: str, why: str, proof: tuple[Prove, str] | None = None) -> Decision:
+    """Slash; or take the stake back alone, where the bond is gone for good."""
+    statement, leaf = proof if proof is not None else (None, None)
+    spender = position.spent_by("Claim", BOND)
+    if spender is None:
+        return _move(position, game_name(number, slash), why, statement, leaf)
+    if not position.buried(spender):
+        return Wait(f"{why}; but {spender} spent the bond and is not buried yet")
+    reclaim = slash.replace("Slash", "Reclaim", 1)
+    return _move(position, game_name(number, reclaim), f"{why}; the bond went to {spender}", statement, leaf)
 
 
-def _choose(position: Position, computation: Computation | None, number: int, level: int, previous: str) -> Decision:
-    if _stake_taken(position, number, previous):
-        return Wait("the prover took our stake", over=True, alarm=True)
+def _await_answer(position: Position, number: int, asked: str) -> Decision:
+    slash = f"Slash_after_{asked}"
+    template = position.template(game_name(number, slash))
+    if position.unlocked(template):
+        return _win(position, number, slash, f"the prover did not answer {asked} in time")
+    return Wait(f"the prover owes an answer to {asked}", position.unlock_height(template))
+
+
+def _proof(position: Position, number: int, slash: str, said: Said) -> Decision | None:
+    """Win by a proof of ``slash`` that holds, None if none does."""
+    found = find_proof(position.template(game_name(number, slash)), said)
+    if found is None:
+        return None
+    return _win(position, number, slash, found.statement, (Prove(found.hints), found.leaf))
+
+
+# ---- bisection
+
+
+def _choose(position: Position, computation: Computation | None, number: int, level: int) -> Decision:
+    """Point at the first false interval of list ``level``; have the list signed first where it is not as signed."""
+    state = standing(position, number, level)
+    if state in (Standing.DEMANDED, Standing.PICKED):
+        return _await_answer(position, number, f"{state}_{level}")
     if computation is None:
         return Wait("the computation is not finished", alarm=True)
-    if not position.buried(previous):
-        return Wait(f"{previous} is not buried yet")
+    last = game_name(number, side.last_move(state, level))
+    if not position.buried(last):
+        return Wait(f"{last} is not buried yet")
     parameters = position.graph.setting.parameters
-    shown = position.reveal(number, level)
-    if trace_root(shown.listed) != shown.nodes["trace_root"]:
-        return Wait(f"list {level} does not hash to its signed root", alarm=True)
     choices = [position.choice(number, r).choice for r in range(1, level)]
     start = interval_start(choices, parameters.width, parameters.levels)
-    choice = first_disagreement(shown.listed, computation.points(level, start))
+    truth = computation.points(level, start)
+    if state is Standing.UNTOUCHED:
+        shown = position.reveal(number, level)
+        if trace_root(shown.listed) != shown.nodes["trace_root"]:
+            return _move(position, game_name(number, f"Demand_{level}"), f"list {level} does not hash to its root")
+        choice = first_disagreement(shown.listed, truth)
+    else:
+        said = position.said(number)
+        if state is Standing.OUTLINED:
+            group = pick_of_outline(said, level, truth)
+            say = Say({f"Pick_{level}/group": (group,)})
+            name = game_name(number, f"Pick_{level}")
+            return _move(position, name, f"the first false point of list {level} is in group {group}", say)
+        choice = choice_of_answers(said, level, truth)
     left = start + choice * parameters.interval(level)
     why = f"agree at step {left:,}, not at step {left + parameters.interval(level):,}"
-    return Move(game_name(number, f"Choice_{level}"), why, SayChoice(choice))
+    return _move(position, game_name(number, f"Choice_{level}"), why, SayChoice(choice))
 
 
-def _await_answer(position: Position, number: int, level: int) -> Decision:
-    name = game_name(number, f"Slash_after_Choice_{level}")
-    template = position.graph[name]
-    if position.unlocked(template):
-        return Move(name, f"the prover did not answer Choice_{level} in time")
-    return Wait(f"the prover owes an answer to Choice_{level}", position.unlock_height(template))
+# ---- after Step
 
 
-def _prove(position: Position, number: int) -> Decision:
-    if _stake_taken(position, number, game_name(number, "Step")):
-        return Wait("the prover took our stake", over=True, alarm=True)
-    step = position.step(number)
-    found = find_winning(step.words)
-    if found is None:
-        return Wait("no execution leaf wins: the step follows from what the prover says it read", alarm=True)
-    leaf, hints = found
-    return Move(game_name(number, "Slash"), f"step {step.index:,}: {leaf.statement}", Prove(hints), leaf.name)
+def _after_step(position: Position, computation: Computation | None, number: int) -> Decision:
+    said = position.said(number)
+    for refute in ("Refute_after_Close", "Refute_after_Inside"):
+        if position.has(game_name(number, refute)):
+            return _win(position, number, f"Slash_after_{refute}", "a hash of the prover's was refuted")
+    for page in ("Compare_left", "Compare_right"):
+        if position.has(game_name(number, page)):
+            won = _proof(position, number, f"Slash_after_{page}", said)
+            return won or Wait("no signed point differs from the root", alarm=True)
+    for asked in ("Narrow", "Descend", "Ask"):
+        answer = {"Narrow": "Close", "Descend": "Inside", "Ask": "Path"}[asked]
+        if position.has(game_name(number, answer)):
+            return _on_answer(position, computation, number, said, answer)
+        if position.has(game_name(number, asked)):
+            return _await_answer(position, number, asked)
+    return _on_step(position, computation, number, said)
 
 
-def _stake_taken(position: Position, number: int, previous: str) -> bool:
-    return position.has(game_name(number, f"TakeStake_after_{previous.rpartition('/')[2]}"))
+def _on_step(position: Position, computation: Computation | None, number: int, said: Said) -> Decision:
+    """Prove the step false by itself, compare its ends with signed points, or ask for what is false."""
+    won = _proof(position, number, "Slash", said)
+    if won is not None:
+        return won
+    for page in ("Compare_left", "Compare_right"):
+        if find_proof(position.template(game_name(number, f"Slash_after_{page}")), said) is not None:
+            return _move(position, game_name(number, page), "a root of the step is not the point that was signed")
+    if computation is None:
+        return Wait("the computation is not finished", alarm=True)
+    if not position.buried(game_name(number, "Step")):
+        return Wait("Step is not buried yet")
+    parameters = position.graph.setting.parameters
+    right = listed_opening(Kind.RIGHT, said.choices, parameters.width, _listed(position, number))
+    kind = first_false_kind(computation.step(step_index(said.choices, parameters.width)), said, right)
+    if kind is None:
+        return Wait("nothing that the prover signed is false", alarm=True)
+    say = Say({"Ask/kind": (int(kind),)})
+    return _move(position, game_name(number, "Ask"), f"ask for the proof of {kind.name}", say)
+
+
+def _listed(position: Position, number: int) -> Mapping[int, tuple[bytes, ...]]:
+    """Return the lists shown in the game that hash to their signed roots, by level."""
+    found = {}
+    for level in range(1, position.graph.setting.parameters.levels + 1):
+        shown = position.reveal(number, level)
+        if trace_root(shown.listed) == shown.nodes["trace_root"]:
+            found[level] = shown.listed
+    return found
+
+
+def _on_answer(
+    position: Position, computation: Computation | None, number: int, said: Said, answer: str
+) -> Decision:
+    """Show that an answer after Step is false, or ask on."""
+    won = _proof(position, number, f"Slash_after_{answer}", said)
+    if won is not None:
+        return won
+    refute = game_name(number, f"Refute_after_{answer}")
+    if answer in ("Inside", "Close"):
+        found = find_proof(position.template(refute), said)
+        if found is not None:
+            return _move(position, refute, found.statement, Prove(found.hints), found.leaf)
+    if answer == "Close":
+        return Wait("nothing that the prover signed is false", alarm=True)
+    if computation is None:
+        return Wait("the computation is not finished", alarm=True)
+    if not position.buried(game_name(number, answer)):
+        return Wait(f"{answer} is not buried yet")
+    truth = _true_opening(position, computation, number, said)
+    if truth is None:
+        return Wait("the list that would show the lie was not shown", alarm=True)
+    if answer == "Path":
+        question, gap = "Descend", descend(truth, said)
+    else:
+        question, gap = "Narrow", narrow(truth, said, said.words["descend.gap"])
+    if gap is None:
+        return Wait("nothing that the prover signed is false", alarm=True)
+    say = Say({f"{question}/gap": (gap,)})
+    return _move(position, game_name(number, question), f"the lie is in gap {gap}", say)
+
+
+def _true_opening(position: Position, computation: Computation, number: int, said: Said) -> PathOpening | None:
+    """Return the path that the prover should have shown: of an entry, in the list that it showed itself."""
+    kind, width = Kind(said.words["path.kind"]), position.graph.setting.parameters.width
+    if kind in ENTRIES:
+        return listed_opening(kind, said.choices, width, _listed(position, number))
+    return computation.opening(kind, step_index(said.choices, width))
+
+
+def _sweeps(position: Position, number: int) -> dict[str, Decision]:
+    """Return how the challenger gets the side money of levels where it demanded nothing back."""
+    decisions: dict[str, Decision] = {}
+    for level in range(1, position.graph.setting.parameters.levels + 1):
+        opener = game_name(number, side.opener(level))
+        if standing(position, number, level) is not Standing.UNTOUCHED or not position.has(opener):
+            continue
+        name = game_name(number, f"Sweep_side_{level}")
+        template = position.template(name)
+        if position.is_spent(template.inputs[0]):
+            continue
+        if position.unlocked(template):
+            decisions[f"{number}/{level}"] = _move(position, name, f"the side money of level {level} comes back")
+        else:
+            until = position.unlock_height(template)
+            decisions[f"{number}/{level}"] = Wait(f"the side money of level {level} is locked", until)
+    return decisions

@@ -1,4 +1,4 @@
-"""The disputed computation as a party knows it: state roots at any step, and any single step.
+"""The disputed computation as a party knows it: state roots at any step, any single step, and what proves it.
 
 ``Execution`` runs the machine. It keeps snapshots at the points of level 1 that differ, so that an answer to a choice
 costs the interval, not the whole run.
@@ -9,10 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from bitvm.game.opening import (
+    PathOpening,
+    QuestionError,
+    choices_of,
+    entry_of,
+    entry_opening,
+    start_opening,
+    step_opening,
+)
+from bitvm.game.trace_list import interval_start
 from bitvm.graph.parameters import Parameters
+from bitvm.leaves.fields import ENTRIES, Kind
 from lvm.boot import input_root
 from lvm.elf import Image
 from lvm.machine import Engine, Machine, StepRoots, new_machine, step_roots
+from lvm.opening import BootOpening, open_boot, step_openings
 from lvm.snapshot import Snapshot
 
 ACCEPTED = (1, 0)
@@ -45,6 +57,13 @@ class Computation(Protocol):
         """Return step ``index`` with the roots around it."""
         ...
 
+    def opening(self, kind: Kind, index: int) -> PathOpening:
+        """Return what proves a statement about step ``index``; raises QuestionError where there is no such statement.
+
+        LEFT and RIGHT are proved in this computation's own lists.
+        """
+        ...
+
 
 class ForeignImageError(ValueError):
     """A program that is not the one the set-up is about: whoever ran it would claim, or accuse, falsely."""
@@ -57,8 +76,9 @@ Progress = Callable[[int, int], None]
 class Execution:
     """The computation that the machine does: ``image`` booted on ``input_bytes``.
 
-    Runs once when it is made, up to the last step of the claim or the halt. Raises ForeignImageError where the image is
-    not that of the parameters, and InputTooLargeError.
+    ``previous`` is the run of the claim before, in whose final state this one boots: its memory persists. The first
+    claim's run has none and boots in the image. Runs once when it is made, up to the last step of the claim or the
+    halt. Raises ForeignImageError where the image is not that of the parameters, and InputTooLargeError.
     """
 
     def __init__(
@@ -67,6 +87,7 @@ class Execution:
         image: Image,
         input_bytes: bytes,
         *,
+        previous: Execution | None = None,
         engine: Engine = "auto",
         progress: Progress | None = None,
     ) -> None:
@@ -76,6 +97,9 @@ class Execution:
         self.input_root = input_root(input_bytes)
         self._parameters, self._image, self._engine = parameters, image, engine
         self._machine = new_machine(image, engine=engine)
+        if previous is not None:
+            self._machine.restore(previous.final_state())
+        self._boot: BootOpening = open_boot(self._machine, self.input_root, image.entry)
         self._machine.boot(image.entry, input_bytes)
         self._snapshots: dict[int, Snapshot] = {0: self._machine.snapshot()}
         self._roots: dict[int, bytes] = {}
@@ -95,6 +119,36 @@ class Execution:
     def step(self, index: int) -> StepRoots:
         """Return step ``index`` with the roots around it."""
         return self.take_step(self._at(index))
+
+    def final_state(self) -> Snapshot:
+        """Return the state after all steps of the claim, in which the next claim's run boots."""
+        return self._at(self._parameters.steps).snapshot()
+
+    def opening(self, kind: Kind, index: int) -> PathOpening:
+        """Return what proves a statement about step ``index``; raises QuestionError where there is no such statement.
+
+        Roots are those that Step states; a computation that lies there has a path that does not lead to them.
+        """
+        if kind is Kind.START and index:
+            raise QuestionError("dismiss.start", f"step {index} does not follow from Boot")
+        if kind in ENTRIES:
+            return self._entry(kind, index)
+        machine = self._at(index)
+        saved = machine.snapshot()
+        step = self.take_step(machine)
+        if kind is Kind.START:
+            return start_opening(self._boot, self.input_root, step.a)
+        machine.restore(saved)
+        return step_opening(kind, step, step_openings(machine, step.record))
+
+    def _entry(self, kind: Kind, index: int) -> PathOpening:
+        """Open the entry left or right of a step in the list that it is of."""
+        width, levels = self._parameters.width, self._parameters.levels
+        choices = choices_of(index, width, levels)
+        level, place = entry_of(kind, choices, width)
+        points = self.points(level, interval_start(choices[: level - 1], width, levels))
+        step = self.step(index)
+        return entry_opening(kind, level, place, points, step.a if kind is Kind.LEFT else step.b)
 
     # ---- what a hostile prover's computation changes
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bitvm.keys.journal import Message
+from bitvm.script.onetime import Signature
+
 
 @dataclass(frozen=True, slots=True)
 class SayCommitment:
-    """Sign ``nodes`` (by field, 24 bytes each) and show ``listed``."""
+    """Sign ``nodes`` (by field, 24 bytes each) and show ``listed``; ``attestations``: others' signatures by field."""
 
     nodes: Mapping[str, bytes]
     listed: tuple[bytes, ...]
+    attestations: Mapping[str, Signature] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +35,25 @@ class SayStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """Sign ``messages``, by key path: symbols of a window, or a node of 24 bytes."""
+
+    messages: Mapping[str, Message]
+
+
+@dataclass(frozen=True, slots=True)
 class Prove:
-    """Show with an execution leaf that the signed step is false."""
+    """Show by a proof that something the opponent signed is false."""
 
     hints: tuple[int, ...]
 
 
-Statement = SayCommitment | SayChoice | SayStep | Prove
+Statement = SayCommitment | SayChoice | SayStep | Say | Prove
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Broadcast ``template``.
+    """Broadcast ``template``, by its full name.
 
     leaf: the leaf of its first input where that has several. statement: what is said there, None for a covenant.
     why: one sentence for people.

@@ -2,22 +2,39 @@
 
 Nothing else is state: a party that lost everything but its seed and its set-up file gets the same position from the
 same blocks. What the parties said is read from the witnesses with the objects that wrote them.
+
+A position looks at one claim of the set-up (``slot``, see ``at_claim``); names are those of that claim's transactions
+without the claim's suffix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bitcoin.core import CTransaction
 
+from bitvm.game.hearing import said_of
 from bitvm.graph.graph import Graph
-from bitvm.graph.model import Input, Template
+from bitvm.graph.model import Coin, Input, Template
 from bitvm.graph.setting import game_name
 from bitvm.leaves.authority import WitnessError
 from bitvm.leaves.choice import ChoiceLeaf, SignedChoice
+from bitvm.leaves.claim import ClaimLeaf
 from bitvm.leaves.commitment import Commitment, CommitmentLeaf
+from bitvm.leaves.message import MessageLeaf
+from bitvm.leaves.proof import Said
+from bitvm.leaves.statement import StatementError
 from bitvm.leaves.step import SignedStep, StepLeaf
+from bitvm.script.onetime import OneTimeError, Signature
+from bitvm.script.taproot import TaprootError
+
+AFTER_STEP = ("Ask", "Path", "Descend", "Inside", "Narrow", "Close")
+"""Messages after Step, in the order of play."""
+
+SIDE = ("Outline", "Pick", "Detail")
+"""Messages of the side path of a level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +49,13 @@ class Confirmed:
 class Position:
     """The set-up at ``height``: which templates are confirmed.
 
-    confirmed: by template name.
+    confirmed: by the template's full name. slot: the claim that is looked at, from 1.
     """
 
     graph: Graph
     height: int
     confirmed: Mapping[str, Confirmed]
+    slot: int = 1
 
     @classmethod
     def fold(cls, graph: Graph, height: int, transactions: Iterable[tuple[CTransaction, int]]) -> Position:
@@ -50,9 +68,28 @@ class Position:
                 confirmed[template.name] = Confirmed(transaction, found_at)
         return cls(graph, height, confirmed)
 
+    def at_claim(self, slot: int) -> Position:
+        """Return the same position, looking at another claim."""
+        return replace(self, slot=slot)
+
+    def template(self, name: str) -> Template:
+        """Return a template of this claim by its plain name; raises GraphError."""
+        return self.graph.claim(self.slot)[name]
+
+    def seen(self, name: str) -> Confirmed | None:
+        """Return a template of this claim as it was confirmed, None if it was not."""
+        return self.confirmed.get(self.template(name).name)
+
     def has(self, name: str) -> bool:
-        """Whether a template is confirmed."""
-        return name in self.confirmed
+        """Whether a template of this claim is confirmed."""
+        return self.seen(name) is not None
+
+    def height_of(self, name: str) -> int:
+        """Return the height of a confirmed template of this claim; raises WitnessError where it is not confirmed."""
+        seen = self.seen(name)
+        if seen is None:
+            raise WitnessError(f"{name} is not confirmed")
+        return seen.height
 
     def buried(self, name: str) -> bool:
         """Whether ``confirmations`` blocks lie on top of a template's own.
@@ -60,7 +97,7 @@ class Position:
         So it outlives a reorg of ``confirmations`` blocks. One block less, and a miner could put the same transaction
         back with another signed message in its witness, for which the answer is already signed and wrong.
         """
-        seen = self.confirmed.get(name)
+        seen = self.seen(name)
         return seen is not None and self.height - seen.height >= self.graph.setting.parameters.confirmations
 
     def unlocked(self, template: Template) -> bool:
@@ -81,54 +118,110 @@ class Position:
         return max(heights)
 
     def spent_by(self, source: str, output: str) -> str | None:
-        """Return the confirmed template that spends an output, or None."""
-        for name in self.confirmed:
-            for spent in self.graph[name].inputs:
-                if isinstance(spent, Input) and (spent.source.name, spent.output) == (source, output):
-                    return name
-        return None
+        """Return the plain name of the confirmed template that spends an output of this claim, or None."""
+        spender = self._spenders.get((self.template(source).name, output))
+        return None if spender is None else spender.plain
+
+    def open(self, source: str, output: str) -> bool:
+        """Whether an output of this claim is confirmed and no template has spent it."""
+        return self.has(source) and self.spent_by(source, output) is None
+
+    def is_spent(self, spent: Input | Coin) -> bool:
+        """Whether a confirmed template spends the output of the graph that ``spent`` spends."""
+        return isinstance(spent, Input) and (spent.source.name, spent.output) in self._spenders
+
+    @cached_property
+    def _spenders(self) -> Mapping[tuple[str, str], Template]:
+        return {
+            (spent.source.name, spent.output): self.graph[name]
+            for name in self.confirmed
+            for spent in self.graph[name].inputs
+            if isinstance(spent, Input)
+        }
 
     # ---- what was said
 
     def claim(self) -> Commitment:
         """Return what Claim shows."""
-        return self._commitment("Claim", "claim")
+        leaf, items = self._opened("Claim")
+        if isinstance(leaf, ClaimLeaf | CommitmentLeaf):
+            return leaf.decode(items)
+        raise TypeError("Claim is not opened by a claim leaf")
 
     def reveal(self, number: int, level: int) -> Commitment:
         """Return what Reveal_``level`` of challenger ``number``'s game shows; level 1 is Claim."""
-        return self.claim() if level == 1 else self._commitment(game_name(number, f"Reveal_{level}"), "reveal")
+        return self.claim() if level == 1 else self._commitment(game_name(number, f"Reveal_{level}"))
 
     def choice(self, number: int, level: int) -> SignedChoice:
         """Return what Choice_``level`` of challenger ``number``'s game shows."""
-        name = game_name(number, f"Choice_{level}")
-        leaf = self._leaf(name, "choice")
+        leaf, items = self._opened(game_name(number, f"Choice_{level}"))
         if not isinstance(leaf, ChoiceLeaf):
-            raise TypeError(f"{name} is not opened by a choice leaf")
-        return leaf.decode(self._items(name))
+            raise TypeError(f"Choice_{level} is not opened by a choice leaf")
+        return leaf.decode(items)
 
     def step(self, number: int) -> SignedStep:
         """Return what Step of challenger ``number``'s game shows."""
-        name = game_name(number, "Step")
-        leaf = self._leaf(name, "step")
+        leaf, items = self._opened(game_name(number, "Step"))
         if not isinstance(leaf, StepLeaf):
-            raise TypeError(f"{name} is not opened by a step leaf")
-        return leaf.decode(self._items(name))
+            raise TypeError("Step is not opened by a step leaf")
+        return leaf.decode(items)
 
-    def _commitment(self, name: str, leaf_name: str) -> Commitment:
-        leaf = self._leaf(name, leaf_name)
+    def message(self, number: int, transaction: str) -> Mapping[str, Signature]:
+        """Return what the mover of a message of challenger ``number``'s game signed in it, by key path."""
+        leaf, items = self._opened(game_name(number, transaction))
+        if not isinstance(leaf, MessageLeaf):
+            raise TypeError(f"{transaction} is not opened by a message leaf")
+        signatures = leaf.decode(items)
+        return {path: signatures[path] for path in leaf.message.own}
+
+    def heard(self, number: int) -> Mapping[str, Signature]:
+        """Return all that both parties signed in challenger ``number``'s game and before it, by key path.
+
+        Raises WitnessError where something cannot be read.
+        """
+        levels = range(1, self.graph.setting.parameters.levels + 1)
+        found = {f"Claim/{name}": signature for name, signature in self.claim().signatures.items()}
+        if self.slot > 1:
+            found["Before/final_root"] = self.at_claim(self.slot - 1).claim().signatures["final_root"]
+        for level in levels:
+            if self.has(game_name(number, f"Choice_{level}")):
+                found[f"Choice_{level}/digit"] = self.choice(number, level).signature
+            if level > 1 and self.has(game_name(number, f"Reveal_{level}")):
+                found[f"Reveal_{level}/trace_root"] = self.reveal(number, level).signatures["trace_root"]
+        if self.has(game_name(number, "Step")):
+            found |= {f"Step/{name}": signature for name, signature in self.step(number).signatures.items()}
+        for transaction in (*(f"{name}_{level}" for name in SIDE for level in levels), *AFTER_STEP):
+            if self.has(game_name(number, transaction)):
+                found |= self.message(number, transaction)
+        return found
+
+    def said(self, number: int) -> Said:
+        """Return what both parties said in challenger ``number``'s game; raises WitnessError."""
+        setting = self.graph.setting
+        public = setting.game_public(self.slot, number)
+        try:
+            return said_of(self.heard(number), public, setting.parameters.width)
+        except (OneTimeError, StatementError) as error:
+            raise WitnessError(f"game {number}: {error}") from error
+
+    def _commitment(self, name: str) -> Commitment:
+        leaf, items = self._opened(name)
         if not isinstance(leaf, CommitmentLeaf):
             raise TypeError(f"{name} is not opened by a commitment leaf")
-        return leaf.decode(self._items(name))
+        return leaf.decode(items)
 
-    def _leaf(self, name: str, leaf: str) -> object:
-        spent = self.graph[name].inputs[0]
-        if not isinstance(spent, Input):
-            raise TypeError(f"{name} is not opened by a leaf")
-        return spent.leaf(leaf)
-
-    def _items(self, name: str) -> list[bytes]:
-        """Return the witness of a confirmed template's first input, below script and control block."""
-        seen = self.confirmed.get(name)
+    def _opened(self, name: str) -> tuple[object, list[bytes]]:
+        """Return the leaf through which a confirmed template spends its first input, and the items shown to it."""
+        seen = self.seen(name)
         if seen is None:
             raise WitnessError(f"{name} is not confirmed")
-        return [bytes(item) for item in seen.transaction.wit.vtxinwit[0].scriptWitness.stack][:-2]
+        spent = self.template(name).inputs[0]
+        tree = spent.source.output(spent.output).tree if isinstance(spent, Input) else None
+        if tree is None or not isinstance(spent, Input):
+            raise TypeError(f"{name} is not opened by a leaf")
+        stack = [bytes(item) for item in seen.transaction.wit.vtxinwit[0].scriptWitness.stack]
+        try:
+            leaf, items = tree.read_witness(stack)
+        except TaprootError as error:
+            raise WitnessError(f"{name}: {error}") from error
+        return spent.leaf(leaf.name), items

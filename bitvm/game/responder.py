@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from bitcoin.core import CTransaction
 
-from bitvm.game.moves import Move, Prove, SayChoice, SayCommitment, SayStep, Statement
+from bitvm.game.moves import Move, Prove, Say, SayChoice, SayCommitment, SayStep, Statement
 from bitvm.game.position import Position
 from bitvm.graph.graph import SignatureSlot
 from bitvm.graph.model import Input, ScriptLeaf, Template
@@ -19,8 +19,11 @@ from bitvm.keys.journal import Message
 from bitvm.keys.secrets import Secrets
 from bitvm.leaves.authority import CovenantLeaf
 from bitvm.leaves.choice import ChoiceLeaf, choice_symbols
+from bitvm.leaves.claim import ClaimLeaf
 from bitvm.leaves.commitment import CommitmentLeaf
 from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.leaves.message import MessageLeaf
+from bitvm.leaves.proof import ProofLeaf
 from bitvm.leaves.statement import GROUPS, nibbles_of
 from bitvm.leaves.step import StepLeaf, index_symbols
 from bitvm.script.onetime import Signature
@@ -50,6 +53,7 @@ class Responder:
         Raises ResponderError, or AlreadySigned if a key it needs holds another message.
         """
         template = self._graph[move.template]
+        position = position.at_claim(template.claim)
         if template.mover != self._secrets.party:
             raise ResponderError(f"{template.name} is moved by {template.mover}, not by {self._secrets.party}")
         witnesses = []
@@ -73,17 +77,34 @@ class Responder:
         match leaf, statement:
             case CovenantLeaf(), _:
                 return leaf.witness(schnorr)
-            case CommitmentLeaf(), SayCommitment(nodes, listed):
-                return leaf.witness(schnorr, self._sign_once(template, nodes), listed)
+            case (CommitmentLeaf() | ClaimLeaf()), SayCommitment(nodes, listed, attestations):
+                if set(nodes) != set(leaf.fields):
+                    raise ResponderError(f"{template.name} signs {sorted(leaf.fields)}, got {sorted(nodes)}")
+                return leaf.witness(schnorr, {**self._sign_once(template, nodes), **attestations}, listed)
             case ChoiceLeaf(), SayChoice(choice):
                 signed = self._sign_once(template, {"digit": choice_symbols(choice, leaf.width)})
                 return leaf.witness(schnorr, signed["digit"])
             case StepLeaf(), SayStep():
                 return self._step_items(template, leaf, statement, position, schnorr)
+            case MessageLeaf(), Say(messages):
+                return leaf.witness(schnorr, self._message(template, leaf, messages, position))
             case SignedExecutionLeaf(), Prove(hints):
                 step = position.step(self._game(template))
                 return leaf.witness(schnorr, step.signatures, hints)
+            case ProofLeaf(), Prove(hints):
+                return leaf.witness(schnorr, position.heard(self._game(template)), hints)
         raise ResponderError(f"{template.name}: leaf {leaf.name} cannot say {statement!r}")
+
+    def _message(
+        self, template: Template, leaf: MessageLeaf, messages: Mapping[str, Message], position: Position
+    ) -> Mapping[str, Signature]:
+        """Return the signatures of a message by key path: one's own, and the opponent's that it repeats."""
+        if set(messages) != set(leaf.message.own):
+            raise ResponderError(f"{template.name}: leaf {leaf.name} signs {leaf.message.own}, got {sorted(messages)}")
+        fields = {path.partition("/")[2]: message for path, message in messages.items()}
+        signed = self._sign_once(template, fields)
+        own = {path: signed[path.partition("/")[2]] for path in messages}
+        return {**position.heard(self._game(template)), **own} if leaf.message.repeats else own
 
     def _step_items(
         self, template: Template, leaf: StepLeaf, say: SayStep, position: Position, schnorr: list[bytes]
@@ -97,7 +118,7 @@ class Responder:
 
     def _sign_once(self, template: Template, messages: Mapping[str, Message]) -> Mapping[str, Signature]:
         specs = self._specs.get(template.name, {})
-        if set(messages) != set(specs):
+        if not set(messages) <= set(specs):
             raise ResponderError(f"{template.name} signs {sorted(specs)}, the move says {sorted(messages)}")
         return self._secrets.sign_once([(specs[field], text) for field, text in messages.items()])
 
@@ -108,4 +129,4 @@ class Responder:
 
     @staticmethod
     def _game(template: Template) -> int:
-        return int(template.name.partition("/")[0])
+        return int(template.plain.partition("/")[0])

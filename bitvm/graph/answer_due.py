@@ -8,34 +8,29 @@
 
 from __future__ import annotations
 
-from bitvm.graph.model import COVENANT, PROVER, Output, challenger
-from bitvm.graph.setting import Setting, game_name, step_schemes
-from bitvm.leaves.authority import CovenantLeaf
+from bitvm.graph.model import Output
+from bitvm.graph.setting import GameView, step_schemes
 from bitvm.leaves.commitment import CommitmentLeaf
 from bitvm.leaves.step import StepLeaf
 
 ANSWER_DUE = "answer_due"
 
 
-def reveal_leaf(setting: Setting, number: int, level: int) -> CommitmentLeaf:
-    """Return the leaf that signs R_``level`` to challenger ``number``."""
-    pair = (PROVER, challenger(number))
-    fields = {"trace_root": setting.public[game_name(number, f"Reveal_{level}/trace_root")]}
-    return CommitmentLeaf("reveal", pair, setting.keys(*pair), fields, setting.parameters.width - 1)
+def _reveal_leaf(game: GameView, level: int) -> CommitmentLeaf:
+    """Return the leaf that signs R_``level``."""
+    fields = {"trace_root": game.public[f"Reveal_{level}/trace_root"]}
+    return CommitmentLeaf("reveal", game.pair, game.pair_keys, fields, game.parameters.width - 1)
 
 
-def step_leaf(setting: Setting, number: int) -> StepLeaf:
-    """Return the leaf that signs the step to challenger ``number``."""
-    pair = (PROVER, challenger(number))
-    fields = {name: setting.public[game_name(number, f"Step/{name}")] for name in step_schemes(setting.parameters)}
-    levels = range(1, setting.parameters.levels + 1)
-    choices = tuple(setting.public[game_name(number, f"Choice_{level}/digit")] for level in levels)
-    return StepLeaf("step", pair, setting.keys(*pair), fields, choices, setting.parameters.width)
+def _step_leaf(game: GameView) -> StepLeaf:
+    """Return the leaf that signs the step."""
+    fields = {name: game.public[f"Step/{name}"] for name in step_schemes(game.parameters)}
+    choices = tuple(game.public[f"Choice_{level}/digit"] for level in range(1, game.parameters.levels + 1))
+    return StepLeaf("step", game.pair, game.pair_keys, fields, choices, game.parameters.width)
 
 
-def build(setting: Setting, number: int, level: int, value: int) -> Output:
-    """Return the connector behind Choice_``level`` of challenger ``number``'s game, holding ``value`` satoshi."""
-    pair = (PROVER, challenger(number))
-    last = level == setting.parameters.levels
-    answer = step_leaf(setting, number) if last else reveal_leaf(setting, number, level + 1)
-    return Output.locked(ANSWER_DUE, value, (answer, CovenantLeaf(COVENANT, pair, setting.keys(*pair))))
+def build(game: GameView, level: int, value: int) -> Output:
+    """Return the connector behind Choice_``level``, holding ``value`` satoshi."""
+    last = level == game.parameters.levels
+    answer = _step_leaf(game) if last else _reveal_leaf(game, level + 1)
+    return Output.locked(ANSWER_DUE, value, (answer, game.covenant))

@@ -2,6 +2,7 @@
 
     inputs    Claim.connector_i through ``covenant``; Fund.stake_i through the challenger's own key
     outputs   ``choice_due``    (O_1), see ``bitvm.graph.choice_due``
+              ``side``          (D_1), see ``bitvm.graph.side_due``
               ``anchor``        the challenger's
     signed    connector: prover and challenger; stake: the challenger
     when      before ``delta_claim`` has passed since Claim; later, Payout may be there first
@@ -9,20 +10,16 @@
 
 from __future__ import annotations
 
-from bitvm.graph import choice_due
+from bitvm.graph import choice_due, side_due
 from bitvm.graph.claim import connector
 from bitvm.graph.fund import stake_output
-from bitvm.graph.model import ANCHOR, COVENANT, Input, Output, Template, challenger
-from bitvm.graph.setting import Setting, game_name
+from bitvm.graph.model import COVENANT, Input, Template
+from bitvm.graph.setting import GameView
 
 
-def build(setting: Setting, number: int, fund: Template, claim: Template) -> Template:
-    """Build the Challenge of challenger ``number``."""
-    inputs = (Input(claim, connector(number), (COVENANT,)), Input(fund, stake_output(number), ()))
-    value = sum(i.spent.nValue for i in inputs)
-    mover = challenger(number)
-    outputs = (
-        choice_due.build(setting, number, 1, value),
-        Output.keyed(ANCHOR, 0, setting.participants[mover].anchor_key),
-    )
-    return Template(game_name(number, "Challenge"), mover, inputs, outputs)
+def build(game: GameView, fund: Template, claim: Template) -> Template:
+    """Build Challenge."""
+    inputs = (Input(claim, connector(game.number), (COVENANT,)), Input(fund, stake_output(game.number), ()))
+    value = sum(i.spent.nValue for i in inputs) - game.parameters.answer_price
+    outputs = (choice_due.build(game, 1, value), side_due.build_side(game))
+    return game.template("Challenge", game.challenger, inputs, outputs)

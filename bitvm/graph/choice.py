@@ -11,16 +11,12 @@ from __future__ import annotations
 
 from bitvm.graph import answer_due
 from bitvm.graph.choice_due import CHOICE_DUE
-from bitvm.graph.model import ANCHOR, Input, Output, Template, challenger
-from bitvm.graph.setting import Setting, game_name
+from bitvm.graph.model import Input, Template
+from bitvm.graph.setting import GameView
 
 
-def build(setting: Setting, number: int, level: int, previous: Template) -> Template:
+def build(game: GameView, level: int, previous: Template) -> Template:
     """Build Choice_``level``; ``previous`` is Challenge or Reveal_``level``."""
     owed = Input(previous, CHOICE_DUE, ("choice",))
-    mover = challenger(number)
-    outputs = (
-        answer_due.build(setting, number, level, owed.spent.nValue),
-        Output.keyed(ANCHOR, 0, setting.participants[mover].anchor_key),
-    )
-    return Template(game_name(number, f"Choice_{level}"), mover, (owed,), outputs)
+    outputs = (answer_due.build(game, level, owed.spent.nValue),)
+    return game.template(f"Choice_{level}", game.challenger, (owed,), outputs)

@@ -1,10 +1,12 @@
 """Claim: the prover says that the program, run on an input, ends in a state.
 
-    inputs    Fund.slot, through ``claim``
+    inputs    Fund.slot_c, through ``claim``; with attesters through ``claim.T.I-J``: the attesters I and J signed the
+              input at their try T. From the second claim on also ``next`` of the claim before, through the prover's key
     outputs   ``bond``           leaf ``covenant``: everybody. Spent by Payout, LatePayout or one challenger's Slash
               ``connector_i``    leaf ``covenant``: prover and challenger i. Spent by Challenge of i, or Payout
+              ``next``           on the prover's own key: its only use in the game is the next claim
               ``anchor``         the prover's
-    signed    by everybody
+    signed    slot: by everybody; next: by the prover
     shows     ``input_root``, ``trace_root`` (R_1), ``final_root``, and list 1
 
 Withdraw returns the slot to the prover when no claim was made for ``delta_long`` blocks after Fund.
@@ -12,14 +14,18 @@ Withdraw returns the slot to the prover when no claim was made for ``delta_long`
 
 from __future__ import annotations
 
-from bitvm.graph.fund import SLOT
-from bitvm.graph.model import ANCHOR, COVENANT, PROVER, Input, Output, Template, challenger
+from collections.abc import Sequence
+from itertools import combinations
+
+from bitvm.graph.fund import WITHDRAW, slot_output
+from bitvm.graph.model import PROVER, Input, Output, Template
 from bitvm.graph.parameters import DUST
-from bitvm.graph.setting import CLAIM_FIELDS, Setting
-from bitvm.leaves.authority import CovenantLeaf
+from bitvm.graph.setting import CLAIM_FIELDS, ClaimView, attest_field
+from bitvm.leaves.claim import ClaimLeaf
 from bitvm.leaves.commitment import CommitmentLeaf
 
 BOND = "bond"
+NEXT = "next"
 
 
 def connector(number: int) -> str:
@@ -27,30 +33,44 @@ def connector(number: int) -> str:
     return f"connector_{number}"
 
 
-def leaf(setting: Setting) -> CommitmentLeaf:
-    """Return the leaf that signs the claim."""
-    fields = {name: setting.public[f"Claim/{name}"] for name in CLAIM_FIELDS}
-    parties = setting.parties
-    return CommitmentLeaf("claim", parties, setting.keys(*parties), fields, setting.parameters.width - 1)
+def claim_leaf(attempt: int, quorum: Sequence[int]) -> str:
+    """Return the name of the leaf for what the attesters ``quorum``, in order, signed at a try, from 0."""
+    return f"claim.{attempt}.{'-'.join(map(str, quorum))}"
 
 
-def build(setting: Setting, fund: Template) -> Template:
-    """Build Claim."""
-    everybody = CovenantLeaf(COVENANT, setting.parties, setting.keys(*setting.parties))
-    outputs = [Output.locked(BOND, setting.parameters.bond, [everybody])]
-    for number in range(1, setting.parameters.challengers + 1):
-        pair = (PROVER, challenger(number))
-        outputs.append(Output.locked(connector(number), DUST, [CovenantLeaf(COVENANT, pair, setting.keys(*pair))]))
-    outputs.append(Output.keyed(ANCHOR, 0, setting.participants[PROVER].anchor_key))
-    return Template("Claim", PROVER, (Input(fund, SLOT, ("claim",)),), tuple(outputs))
+def leaves(view: ClaimView) -> tuple[CommitmentLeaf | ClaimLeaf, ...]:
+    """Return the leaves that sign the claim: one, or with attesters one a try and quorum of them."""
+    parameters, setting = view.parameters, view.setting
+    parties, keys = setting.parties, setting.keys(*setting.parties)
+    fields = {name: view.one_time(name) for name in CLAIM_FIELDS}
+    listed = parameters.width - 1
+    if not parameters.attesters:
+        return (CommitmentLeaf("claim", parties, keys, fields, listed),)
+    found = []
+    for attempt in range(parameters.tries):
+        for quorum in combinations(range(1, parameters.attesters + 1), parameters.quorum):
+            names = [attest_field(number, attempt) for number in quorum]
+            attesters = {attester: view.one_time(attester) for attester in names}
+            found.append(ClaimLeaf(claim_leaf(attempt, quorum), parties, keys, fields, listed, attesters))
+    return tuple(found)
 
 
-def build_withdraw(setting: Setting, fund: Template) -> Template:
+def build(view: ClaimView, fund: Template, before: Template | None) -> Template:
+    """Build Claim; ``before`` is the claim before, None for the first one."""
+    inputs = [Input(fund, slot_output(view.claim), tuple(leaf.name for leaf in leaves(view)))]
+    if before is not None:
+        inputs.append(Input(before, NEXT, ()))
+    numbers = range(1, view.parameters.challengers + 1)
+    outputs = [
+        Output.locked(BOND, view.parameters.bond, [view.everybody]),
+        *(Output.locked(connector(number), DUST, [view.game(number).covenant]) for number in numbers),
+        Output.keyed(NEXT, DUST, view.setting.participants[PROVER].stake_key),
+    ]
+    return view.template("Claim", PROVER, inputs, outputs)
+
+
+def build_withdraw(view: ClaimView, fund: Template) -> Template:
     """Build Withdraw: the slot goes back to the prover, ``delta_long`` blocks after Fund."""
-    prover = setting.participants[PROVER]
-    slot = Input(fund, SLOT, ("withdraw",), setting.parameters.delta_long)
-    outputs = (
-        Output("prover", slot.spent.nValue, prover.payout_script),
-        Output.keyed(ANCHOR, 0, prover.anchor_key),
-    )
-    return Template("Withdraw", PROVER, (slot,), outputs)
+    slot = Input(fund, slot_output(view.claim), (WITHDRAW,), view.parameters.delta_long)
+    back = Output("prover", slot.spent.nValue, view.setting.participants[PROVER].payout_script)
+    return view.template("Withdraw", PROVER, (slot,), (back,))

@@ -1,36 +1,46 @@
-"""Fund: everybody's coins become the slot of a claim and one stake a challenger.
+"""Fund: everybody's coins become the slots of the claims and one stake a challenger.
 
     inputs    coins of every party (SegWit, so that the id does not depend on signatures)
-    outputs   ``slot``            bond and connectors; Claim spends it
+    outputs   ``slot_c``          bond and connectors of claim c, that of the first also ``next``; Claim spends it
               ``stake_i``         challenger i's stake on its own key: its only use in the game is Challenge, and
                                   spending it elsewhere means that i has left
               ``change_PARTY``    what a party gets back
     signed    by every party, on its own coins, after the whole graph below it is signed and stored
 
-Fund pays its own fee out of the coins; it is the only transaction of the graph that does.
+Fund pays its own fee out of the coins.
 """
 
 from __future__ import annotations
 
-from bitvm.graph.model import PROVER, Coin, GraphError, Output, Template, challenger
+from collections.abc import Sequence
+
+from bitvm.graph.model import PAYING_VERSION, PROVER, Coin, GraphError, Output, ScriptLeaf, Template, challenger
 from bitvm.graph.parameters import DUST, Parameters
 from bitvm.graph.setting import Setting
 from bitvm.leaves.authority import CovenantLeaf
-from bitvm.leaves.commitment import CommitmentLeaf
-
-FUND_VERSION = 2
 
 MAX_STANDARD_WEIGHT = 400_000
 """Weight units of the largest transaction that is relayed (policy)."""
 
-SLOT = "slot"
+WITHDRAW = "withdraw"
+"""The leaf through which Withdraw returns an unclaimed slot."""
 
 
 def contribution(parameters: Parameters, party: str) -> int:
-    """Return what Fund needs of a party, in satoshi, before fees: bond and connectors, or a stake."""
+    """Return what Fund needs of a party, in satoshi, before fees: the slots, or a stake."""
     if party == PROVER:
-        return parameters.bond + DUST * parameters.challengers
+        return sum(_slot_value(parameters, claim) for claim in range(1, parameters.claims + 1))
     return parameters.stake
+
+
+def _slot_value(parameters: Parameters, claim: int) -> int:
+    """Bond and connectors; ``next``, which every claim hands on to the next, comes with the first."""
+    return parameters.bond + DUST * (parameters.challengers + (claim == 1))
+
+
+def slot_output(claim: int) -> str:
+    """Return the name of the slot of ``claim``."""
+    return f"slot_{claim}"
 
 
 def stake_output(number: int) -> str:
@@ -38,9 +48,16 @@ def stake_output(number: int) -> str:
     return f"stake_{number}"
 
 
-def build(setting: Setting, claim_leaf: CommitmentLeaf) -> Template:
-    """Build Fund; raises GraphError where a party's coins do not cover what it gives and gets, or are too many."""
-    outputs = [Output.locked(SLOT, contribution(setting.parameters, PROVER), [claim_leaf, abandon_leaf(setting)])]
+def build(setting: Setting, claim_leaves: Sequence[Sequence[ScriptLeaf]]) -> Template:
+    """Build Fund; ``claim_leaves`` are those through which each claim is made.
+
+    Raises GraphError where a party's coins do not cover what it gives and gets, or are too many.
+    """
+    withdraw = CovenantLeaf(WITHDRAW, setting.parties, setting.keys(*setting.parties))
+    outputs = [
+        Output.locked(slot_output(claim), _slot_value(setting.parameters, claim), [*leaves, withdraw])
+        for claim, leaves in enumerate(claim_leaves, start=1)
+    ]
     coins: list[Coin] = []
     change: list[Output] = []
     for party, participant in setting.participants.items():
@@ -59,12 +76,7 @@ def build(setting: Setting, claim_leaf: CommitmentLeaf) -> Template:
     for number in range(1, setting.parameters.challengers + 1):
         key = setting.participants[challenger(number)].stake_key
         outputs.append(Output.keyed(stake_output(number), setting.parameters.stake, key))
-    fund = Template("Fund", PROVER, tuple(coins), (*outputs, *change), FUND_VERSION)
+    fund = Template("Fund", PROVER, tuple(coins), (*outputs, *change), PAYING_VERSION)
     if fund.weight() > MAX_STANDARD_WEIGHT:
         raise GraphError(f"Fund: {len(coins)} coins make it {fund.weight()} WU; {MAX_STANDARD_WEIGHT} are relayed")
     return fund
-
-
-def abandon_leaf(setting: Setting) -> CovenantLeaf:
-    """Return the leaf through which Withdraw returns an unclaimed slot."""
-    return CovenantLeaf("withdraw", setting.parties, setting.keys(*setting.parties))

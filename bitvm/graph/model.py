@@ -3,7 +3,11 @@
 A template fixes everything a transaction id depends on (version, inputs with sequences, outputs, locktime) and nothing
 else, so ids follow from set-up data alone and the whole graph can be signed before anything is funded. Templates of the
 game are version 3 (TRUC) and pay no fee: their inputs and outputs balance exactly, and a zero-value anchor keyed to the
-mover lets the mover's child pay (BIP431; Core's ephemeral dust).
+mover lets the mover's child pay (BIP431; Core's ephemeral dust). TRUC allows them 10,000 vB; Refute, which is larger,
+is version 2 and pays for itself (``bitvm.graph.refute``).
+
+Every claim of a set-up has the same transactions. They are called by plain names ("Claim", "1/Step"); the full name,
+unique in the graph, adds the number of the claim from the second one on ("Claim#2", "1/Step#2").
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import Protocol
 from bitcoin.core import COutPoint, CTransaction, CTxIn, CTxInWitness, CTxOut, CTxWitness
 from bitcoin.core.script import CScript, CScriptWitness
 
-from bitvm.script.sighash import taproot_sighash
+from bitvm.script.sighash import SighashMaker
 from bitvm.script.taproot import TapLeaf, TapTree
 from bitvm.script.weight import vsize, weight
 
@@ -25,6 +29,12 @@ ANCHOR = "anchor"
 
 GAME_VERSION = 3
 """TRUC: topologically restricted until confirmation (BIP431)."""
+
+PAYING_VERSION = 2
+"""Of the templates that pay a fee of their own: Fund, and Refute, which is too large for TRUC."""
+
+MAX_LEAVES = 128
+"""Most leaves of one output: all paths are at most 7 hashes long."""
 
 NO_LOCK = 0xFFFF_FFFD
 """Sequence of an input without a relative lock (bit 31 disables BIP68), replaceable."""
@@ -43,6 +53,11 @@ def challenger(number: int) -> str:
 def all_parties(challengers: int) -> tuple[str, ...]:
     """Return the names of all parties, the prover first."""
     return PROVER, *(challenger(number) for number in range(1, challengers + 1))
+
+
+def full_name(plain: str, claim: int) -> str:
+    """Return the name, unique in the graph, of a transaction of ``claim`` (1..claims)."""
+    return plain if claim == 1 else f"{plain}#{claim}"
 
 
 class GraphError(ValueError):
@@ -79,12 +94,14 @@ class Output:
     name: str
     value: int
     script_pubkey: bytes
-    leaves: Mapping[str, ScriptLeaf] = field(default_factory=dict)
-    tree: TapTree | None = None
+    leaves: Mapping[str, ScriptLeaf] = field(default_factory=dict, repr=False)
+    tree: TapTree | None = field(default=None, repr=False)
 
     @classmethod
     def locked(cls, name: str, value: int, leaves: Sequence[ScriptLeaf]) -> Output:
-        """An output that the leaves alone can spend."""
+        """An output that the leaves alone can spend; raises GraphError where there are too many."""
+        if len(leaves) > MAX_LEAVES:
+            raise GraphError(f"{name}: {len(leaves)} leaves; an output holds at most {MAX_LEAVES}")
         tree = TapTree([TapLeaf(leaf.name, leaf.script) for leaf in leaves])
         return cls(name, value, tree.script_pubkey, {leaf.name: leaf for leaf in leaves}, tree)
 
@@ -139,14 +156,16 @@ class Coin:
 class Template:
     """A transaction without its witness.
 
-    name: unique in the graph. mover: the party that broadcasts it.
+    name: unique in the graph (see ``full_name``). mover: the party that broadcasts it. claim: the claim that it belongs
+    to; Fund, which belongs to all, counts to the first.
     """
 
     name: str
     mover: str
-    inputs: tuple[Input | Coin, ...]
-    outputs: tuple[Output, ...]
+    inputs: tuple[Input | Coin, ...] = field(repr=False)  # a template that writes its ancestors out fills the memory
+    outputs: tuple[Output, ...] = field(repr=False)
     version: int = GAME_VERSION
+    claim: int = 1
 
     def __post_init__(self) -> None:
         """Fee-less templates balance to the satoshi; raises GraphError."""
@@ -154,6 +173,11 @@ class Template:
         paid_out = sum(o.value for o in self.outputs)
         if paid_in < paid_out or (self.version == GAME_VERSION and paid_in != paid_out):
             raise GraphError(f"{self.name}: inputs hold {paid_in} sat, outputs {paid_out} sat")
+
+    @property
+    def plain(self) -> str:
+        """The name without the number of the claim."""
+        return self.name.partition("#")[0]
 
     @cached_property
     def unsigned(self) -> CTransaction:
@@ -197,7 +221,11 @@ class Template:
             spent.leaf(leaf)
             tree = spent.source.output(spent.output).tree
             leaf_hash = tree.leaf_hash(leaf) if tree is not None else None
-        return taproot_sighash(self.unsigned, self.spent, index, leaf_hash=leaf_hash)
+        return self._sighashes.sighash(index, leaf_hash=leaf_hash)
+
+    @cached_property
+    def _sighashes(self) -> SighashMaker:
+        return SighashMaker(self.unsigned, self.spent)
 
     def with_witness(self, witnesses: Sequence[Sequence[bytes]]) -> CTransaction:
         """Return the transaction with a witness (items, bottom first) for every input."""

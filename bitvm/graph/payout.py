@@ -9,28 +9,24 @@
 from __future__ import annotations
 
 from bitvm.graph.claim import BOND, connector
-from bitvm.graph.model import ANCHOR, COVENANT, PROVER, Input, Output, Template
-from bitvm.graph.setting import Setting
+from bitvm.graph.model import COVENANT, PROVER, Input, Output, Template
+from bitvm.graph.setting import ClaimView
 
 
-def build(setting: Setting, claim: Template) -> Template:
+def build(view: ClaimView, claim: Template) -> Template:
     """Build Payout."""
-    inputs = [Input(claim, BOND, (COVENANT,), setting.parameters.delta_claim)]
-    inputs += [
-        Input(claim, connector(number), (COVENANT,)) for number in range(1, setting.parameters.challengers + 1)
-    ]
-    return _to_prover("Payout", setting, inputs)
+    numbers = range(1, view.parameters.challengers + 1)
+    connectors = [Input(claim, connector(number), (COVENANT,)) for number in numbers]
+    return _to_prover("Payout", view, [Input(claim, BOND, (COVENANT,), view.parameters.delta_claim), *connectors])
 
 
-def build_late(setting: Setting, claim: Template) -> Template:
+def build_late(view: ClaimView, claim: Template) -> Template:
     """Build LatePayout."""
-    return _to_prover("LatePayout", setting, [Input(claim, BOND, (COVENANT,), setting.parameters.delta_long)])
+    return _to_prover("LatePayout", view, [Input(claim, BOND, (COVENANT,), view.parameters.delta_long)])
 
 
-def _to_prover(name: str, setting: Setting, inputs: list[Input]) -> Template:
-    prover = setting.participants[PROVER]
-    outputs = (
-        Output("prover", sum(i.spent.nValue for i in inputs), prover.payout_script),
-        Output.keyed(ANCHOR, 0, prover.anchor_key),
+def _to_prover(name: str, view: ClaimView, inputs: list[Input]) -> Template:
+    paid = sum(i.spent.nValue for i in inputs)
+    return view.template(
+        name, PROVER, inputs, [Output("prover", paid, view.setting.participants[PROVER].payout_script)]
     )
-    return Template(name, PROVER, tuple(inputs), outputs)

@@ -11,15 +11,11 @@ from __future__ import annotations
 
 from bitvm.graph import verdict_due
 from bitvm.graph.answer_due import ANSWER_DUE
-from bitvm.graph.model import ANCHOR, PROVER, Input, Output, Template
-from bitvm.graph.setting import Setting, game_name
+from bitvm.graph.model import PROVER, Input, Template
+from bitvm.graph.setting import GameView
 
 
-def build(setting: Setting, number: int, previous: Template) -> Template:
+def build(game: GameView, previous: Template) -> Template:
     """Build Step; ``previous`` is the last Choice."""
     owed = Input(previous, ANSWER_DUE, ("step",))
-    outputs = (
-        verdict_due.build(setting, number, owed.spent.nValue),
-        Output.keyed(ANCHOR, 0, setting.participants[PROVER].anchor_key),
-    )
-    return Template(game_name(number, "Step"), PROVER, (owed,), outputs)
+    return game.template("Step", PROVER, (owed,), (verdict_due.build(game, owed.spent.nValue),))

@@ -1,8 +1,10 @@
-"""The connector ``verdict_due``: the challenger owes a proof that the step is false.
+"""The connector ``verdict_due``: the challenger owes a proof that the step is false, or a question.
 
     from     Step
-    leaves   one for each way in which a step can be false (``bitvm.leaves.execution``): Slash
-             ``covenant``    TakeStake, ``delta`` blocks after it confirmed
+    leaves   one for each way in which a step is false by itself (``bitvm.leaves.execution``), or by the claim and its
+             own roots (``bitvm.leaves.verdict``): Slash
+             ``ask``         Ask: which statement of the step shall be proved
+             ``covenant``    Compare_left, Compare_right; TakeStake, ``delta`` blocks after it confirmed
 
 A winning leaf asks for the challenger's signature alone: what it frees is the challenger's own stake, and the outputs
 of the bond that is spent with it are bound by the bond's own covenant.
@@ -10,26 +12,28 @@ of the bond that is spent with it are bound by the bond's own covenant.
 
 from __future__ import annotations
 
-from bitvm.graph.model import COVENANT, PROVER, Output, challenger
-from bitvm.graph.setting import Setting, game_name
-from bitvm.leaves.authority import CovenantLeaf
+from bitvm.graph.model import Output
+from bitvm.graph.setting import GameView
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
 from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.leaves.path.messages import ask
+from bitvm.leaves.proof import ProofLeaf
 from bitvm.leaves.statement import GROUPS
+from bitvm.leaves.verdict import verdict_proofs
 
 VERDICT_DUE = "verdict_due"
+ASK = "ask"
 
 
-def execution_leaves(setting: Setting, number: int) -> tuple[SignedExecutionLeaf, ...]:
-    """Return the leaves that let challenger ``number`` win against a false step."""
-    mover = challenger(number)
-    public = {group: setting.public[game_name(number, f"Step/{group}")] for group in GROUPS}
-    (key,) = setting.keys(mover)
-    return tuple(SignedExecutionLeaf(leaf, mover, key, public) for leaf in EXECUTION_LEAVES)
+def winning_leaves(game: GameView) -> tuple[SignedExecutionLeaf | ProofLeaf, ...]:
+    """Return the leaves that let the challenger win against a false step."""
+    (key,) = game.claim.setting.keys(game.challenger)
+    public = {group: game.public[f"Step/{group}"] for group in GROUPS}
+    executed = [SignedExecutionLeaf(leaf, game.challenger, key, public) for leaf in EXECUTION_LEAVES]
+    proofs = verdict_proofs(game.parameters.levels, game.parameters.width)
+    return (*executed, *(game.proof(proof, game.challenger) for proof in proofs))
 
 
-def build(setting: Setting, number: int, value: int) -> Output:
-    """Return the connector behind Step of challenger ``number``'s game, holding ``value`` satoshi."""
-    pair = (PROVER, challenger(number))
-    timeout = CovenantLeaf(COVENANT, pair, setting.keys(*pair))
-    return Output.locked(VERDICT_DUE, value, (timeout, *execution_leaves(setting, number)))
+def build(game: GameView, value: int) -> Output:
+    """Return the connector behind Step, holding ``value`` satoshi."""
+    return Output.locked(VERDICT_DUE, value, (game.covenant, game.message(ask()), *winning_leaves(game)))

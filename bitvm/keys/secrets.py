@@ -20,7 +20,7 @@ from bitvm.script.onetime.scheme import AnyScheme
 
 
 class OneTimeKeySpec(Protocol):
-    """What names a one-time key: its transaction ("1/Step" is the Step of game 1), field and scheme."""
+    """What names a one-time key: its transaction ("1/Step#2": the Step of game 1 of claim 2), field and scheme."""
 
     @property
     def transaction(self) -> str:
@@ -35,6 +35,16 @@ class OneTimeKeySpec(Protocol):
     @property
     def scheme(self) -> AnyScheme:
         """Its scheme."""
+        ...
+
+    @property
+    def claim(self) -> int:
+        """The claim that it belongs to, from 1."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """An attester's try, 0 for all other keys."""
         ...
 
 
@@ -69,12 +79,20 @@ class Secrets:
         signatures = self._journal.sign_many(requests)
         return {spec.field: signature for (spec, _), signature in zip(messages, signatures, strict=True)}
 
-    def _path(self, transaction: str, *, challenger: str = "", field: str = "") -> KeyPath:
-        return KeyPath(self._setup, self.party, challenger=challenger, transaction=transaction, field=field)
+    def _path(self, use: str) -> KeyPath:
+        return KeyPath(self._setup, self.party, transaction=use)
 
     def _one_time_path(self, spec: OneTimeKeySpec) -> KeyPath:
-        challenger, _, transaction = spec.transaction.rpartition("/")
-        return self._path(transaction, challenger=challenger, field=spec.field)
+        challenger, _, transaction = spec.transaction.partition("#")[0].rpartition("/")
+        return KeyPath(
+            self._setup,
+            self.party,
+            claim=spec.claim,
+            attempt=spec.attempt,
+            challenger=challenger,
+            transaction=transaction,
+            field=spec.field,
+        )
 
     def _taproot(self, use: str) -> TaprootKey:
         return TaprootKey(self._seed.prf(Purpose.SCHNORR, bytes(self._path(use))))

@@ -2,8 +2,9 @@
 
 Every item on the main and the alt stack has a name (anonymous items have the name ``""``), so code asks for
 ``pick("rs1.3")`` and the builder finds the depth and the cheapest opcodes. The builder checks, while the script is
-being written, what Bitcoin Core would find out only when it runs: underflow, unbalanced branches, and more than
-1,000 items on both stacks together (BIP342 keeps that limit of the original script rules).
+being written, what Bitcoin Core would find out only when it runs: underflow, and more than 1,000 items on both stacks
+together (BIP342 keeps that limit of the original script rules). It writes no branches: some nodes do not relay
+tapscripts that run OP_IF.
 
 Stack pictures in this project are written bottom to top, left to right: ``a b c`` has ``c`` on top; ``|`` separates the
 main stack from the alt stack, whose top is on the right too.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 
 from bitcoin.core import script as op
 
@@ -25,7 +26,7 @@ MAX_NUMBER = 2**31 - 1
 
 
 class ScriptError(ValueError):
-    """A script that cannot run as written: unknown name, underflow, unbalanced branch, too many items."""
+    """A script that cannot run as written: unknown name, underflow, too many items."""
 
 
 def encode_number(value: int) -> bytes:
@@ -71,17 +72,10 @@ def push_data(data: bytes) -> bytes:
     return bytes([op.OP_PUSHDATA2]) + len(data).to_bytes(2, "little") + data
 
 
+@lru_cache(maxsize=1 << 12)
 def push_number(value: int) -> bytes:
     """Return the minimal push of a number."""
     return push_data(encode_number(value))
-
-
-@dataclass(slots=True)
-class _Branch:
-    """What an open OP_IF must come back to."""
-
-    entry: tuple[list[str], list[str]]
-    first_exit: tuple[list[str], list[str]] | None = None
 
 
 class ScriptBuilder:
@@ -97,16 +91,13 @@ class ScriptBuilder:
         self.stack: list[str] = list(witness)
         self.alt: list[str] = []
         self.peak = len(self.stack)
-        self._branches: list[_Branch] = []
         self._parts: dict[str, int] = {}
         self._part: str | None = None
 
     # ---- output
 
     def script(self) -> bytes:
-        """Return the bytes written so far; raises ScriptError inside an open branch."""
-        if self._branches:
-            raise ScriptError("the script ends inside an OP_IF")
+        """Return the bytes written so far."""
         return bytes(self._code)
 
     def __len__(self) -> int:
@@ -135,9 +126,10 @@ class ScriptBuilder:
 
     def _grown(self) -> None:
         size = len(self.stack) + len(self.alt)
-        self.peak = max(self.peak, size)
         if size > MAX_STACK_ITEMS:
             raise ScriptError(f"{size} items on the stacks; consensus allows {MAX_STACK_ITEMS}")
+        if size > self.peak:
+            self.peak = size
 
     # ---- pushing
 
@@ -157,10 +149,10 @@ class ScriptBuilder:
 
     def depth(self, name: str) -> int:
         """Return how many items lie above the topmost item called ``name``."""
-        for depth, candidate in enumerate(reversed(self.stack)):
-            if candidate == name:
-                return depth
-        raise ScriptError(f"no item {name!r} on the stack {self.stack}")
+        try:
+            return self.stack[::-1].index(name)
+        except ValueError:
+            raise ScriptError(f"no item {name!r} on the stack {self.stack}") from None
 
     def pick(self, name: str, new_name: str = "") -> None:
         """Copy the item to the top: ``… x … -> … x … new_name``."""
@@ -270,38 +262,6 @@ class ScriptBuilder:
             self.stack.pop()
             return
         self.apply(op.OP_VERIFY, 1)
-
-    # ---- branches
-
-    def if_(self) -> None:
-        """``… x -> …``; tapscript demands that x is exactly empty or 0x01 (MINIMALIF is consensus, BIP342)."""
-        self.apply(op.OP_IF, 1)
-        self._branches.append(_Branch((list(self.stack), list(self.alt))))
-
-    def else_(self) -> None:
-        """Start the other branch from the stacks that OP_IF left."""
-        branch = self._innermost()
-        if branch.first_exit is not None:
-            raise ScriptError("a second OP_ELSE in one OP_IF")
-        branch.first_exit = (self.stack, self.alt)
-        self.stack, self.alt = list(branch.entry[0]), list(branch.entry[1])
-        self._emit(bytes([op.OP_ELSE]))
-
-    def endif(self) -> None:
-        """Close the branch; both ways must leave equally many items, whose names are those of the last one."""
-        branch = self._innermost()
-        stack, alt = branch.first_exit if branch.first_exit is not None else branch.entry
-        if len(stack) != len(self.stack) or len(alt) != len(self.alt):
-            raise ScriptError(
-                f"branches leave {len(stack)} + {len(alt)} and {len(self.stack)} + {len(self.alt)} items"
-            )
-        self._branches.pop()
-        self._emit(bytes([op.OP_ENDIF]))
-
-    def _innermost(self) -> _Branch:
-        if not self._branches:
-            raise ScriptError("OP_ELSE or OP_ENDIF without OP_IF")
-        return self._branches[-1]
 
     def _require(self, count: int) -> None:
         if len(self.stack) < count:

@@ -90,7 +90,7 @@ class OfflineGame:
         if party == PROVER:
             return dict(prover_strategy.decide(self.position, computation))
         number = int(party.removeprefix("challenger"))
-        return {str(number): challenger_strategy.decide(self.position, computation, number)}
+        return dict(challenger_strategy.decide(self.position, computation, number))
 
     def signed_move(self, party: str, move: Move) -> CTransaction:
         return self.responders[party].transaction(move, self.position)

@@ -20,7 +20,7 @@ def image() -> Image:
 
 @cache
 def parameters(levels: int = 2, challengers: int = 1) -> Parameters:
-    return Parameters(image().root(), levels=levels, challengers=challengers)
+    return Parameters(image().root(), entry=image().entry, levels=levels, challengers=challengers)
 
 
 @cache

@@ -1,8 +1,8 @@
-"""BLAKE3's compression of one 48-byte block, written as nibble operations on the tables of `encoding`.
+"""BLAKE3's compression of one block, written as nibble operations on the tables of `encoding`.
 
 Source: the BLAKE3 specification (O'Connor, Aumasson, Neves, Wilcox-O'Hearn), sections 2.1 to 2.3. The block is a whole
-message, so it is the only chunk and the root: flags CHUNK_START | CHUNK_END | ROOT, counter 0, block length 48,
-chaining value IV. Message words 12 to 15 are zero padding and are never added.
+message, so it is the only chunk and the root: flags CHUNK_START | CHUNK_END | ROOT, counter 0, chaining value IV, and
+as block length that of the message, whole words. The words past it are zero padding and are never added.
 
 The work is a list of *steps*, ``accumulator += addends; target = (target ^ accumulator) >>> rotation`` (see
 `schedule`), and a step is written nibble by nibble, from the lowest, so that carries go upwards. Accumulators (words
@@ -50,20 +50,10 @@ from bitvm.script.blake3.schedule import QUARTER_ORDER, QUARTERS, Step, next_use
 from bitvm.script.builder import push_number
 
 _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
-_BLOCK_LENGTH = 48
 _FLAGS = 0b1011  # CHUNK_START | CHUNK_END | ROOT
-_INITIAL = (*_IV, *_IV[:4], 0, 0, _BLOCK_LENGTH, _FLAGS)
 
 _UNUSED = (6, 7)
 """State words b that the 24 bytes of output do not need at the end."""
-
-
-def _initial(word: int, i: int) -> int:
-    """Return nibble i of an initial state word, in the encoding of that word."""
-    nibble = _INITIAL[word] >> 4 * i & 15
-    if word < 4:
-        return encoding.sum_of(nibble + (_INITIAL[word + 4] >> 4 * i & 15))
-    return encoding.sum_of(nibble) if 8 <= word < 12 else encoding.scaled(nibble)
 
 
 def message_name(word: int, nibble: int) -> str:
@@ -82,9 +72,10 @@ class _Operand(NamedTuple):
 class Compression:
     """Writes the compression and knows under which name every nibble of the state lies on the stack."""
 
-    def __init__(self, script: TableBuilder) -> None:
+    def __init__(self, script: TableBuilder, message_words: int) -> None:
         """Write on `script`, whose stack ends with the tables and holds the scaled message words somewhere below."""
         self._script = script
+        self._message_words = message_words
         self._version = [0] * 16
 
     def name(self, word: int, nibble: int, *, later: int = 0) -> str:
@@ -100,7 +91,7 @@ class Compression:
         the output does not need them.
         """
         self._push_initial_state()
-        steps = schedule()
+        steps = schedule(self._message_words)
         reduced = reduced_steps(steps)
         for index, step in enumerate(steps):
             following = next_use(steps, index)
@@ -118,7 +109,16 @@ class Compression:
             order += [(word, i) for i in range(8) for word in (a, d)]
             order += [(word, i) for i in range(8) for word in (c, b)]
         with self._script.part("initial state"):
-            self._script.push_constants([(_initial(word, i), self.name(word, i)) for word, i in reversed(order)])
+            self._script.push_constants([(self._initial(word, i), self.name(word, i)) for word, i in reversed(order)])
+
+    def _initial(self, word: int, i: int) -> int:
+        """Return nibble i of an initial state word, in the encoding of that word."""
+        block_length = 4 * self._message_words
+        words = (*_IV, *_IV[:4], 0, 0, block_length, _FLAGS)
+        nibble = words[word] >> 4 * i & 15
+        if word < 4:
+            return encoding.sum_of(nibble + (words[word + 4] >> 4 * i & 15))
+        return encoding.sum_of(nibble) if 8 <= word < 12 else encoding.scaled(nibble)
 
     # ---- one step
 

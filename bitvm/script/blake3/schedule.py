@@ -6,7 +6,7 @@ The quarter-round G(a, b, c, d, x, y) of BLAKE3 is four *steps* of one shape, ``
     a += b + x;  d = (d ^ a) >>> 16        c += d;  b = (b ^ c) >>> 12
     a += b + y;  d = (d ^ a) >>>  8        c += d;  b = (b ^ c) >>>  7
 
-Message words 12 to 15 are the zero padding of the block and are never added.
+Message words past the message are the zero padding of the block and are never added.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from functools import cache
 
 from bitvm.script.blake3.encoding import SUM_TERMS
 
-MESSAGE_WORDS = 12
 OUTPUT_WORDS = 6
 ROUNDS = 7
 
@@ -47,7 +46,7 @@ QUARTER_ORDER = (
 """The order in which each round's quarter-rounds are written.
 
 Columns commute, and so do diagonals; an order that soon uses again what was left on top is shorter, for what lies
-deeper costs more bytes to fetch. Found by local search on the script's length.
+deeper costs more bytes to fetch. Found by local search on the length of the script for 12 message words.
 """
 
 
@@ -68,15 +67,15 @@ class Step:
         return len(self.addends) + len(self.message)
 
 
-def schedule() -> list[Step]:
-    """Return all steps of the compression, in the order in which they are written."""
+def schedule(message_words: int) -> list[Step]:
+    """Return all steps of the compression of so many message words, in the order in which they are written."""
     steps: list[Step] = []
     message = tuple(range(16))
     for round_number, order in enumerate(QUARTER_ORDER):
         last = round_number == ROUNDS - 1
         for position, quarter in enumerate(order):
             a, b, c, d = QUARTERS[quarter]
-            x, y = ((w,) if w < MESSAGE_WORDS else () for w in message[2 * quarter : 2 * quarter + 2])
+            x, y = ((w,) if w < message_words else () for w in message[2 * quarter : 2 * quarter + 2])
             # The first columns add two constants, a + b; their sum is in the initial state already.
             b_or_nothing = () if round_number == 0 and position < 4 else (b,)
             steps += [

@@ -1,12 +1,16 @@
 """How digits of power-of-two radices become nibbles: one rule, followed by the decoder and by the script.
 
 The slots' digits come one after another. Of a digit with more than four bits the high ones are peeled off by
-comparison and join an *accumulator*, high bit first; the low four are a nibble. A digit of less than four bits joins
-the accumulator whole, or bit by bit where it does not fit. Whenever the accumulator holds four bits it is a nibble. So
-the nibbles come in a fixed order, and bit b of the digit of slot j has one place among them.
+comparison and join an *accumulator*, high bit first; what is left in the end is a nibble. A digit of less than four
+bits joins the accumulator whole, or bit by bit where it does not fit. Whenever the accumulator holds four bits it is a
+nibble. So the nibbles come in a fixed order.
+
+A digit is *folded* where a bit is peeled off: what is left of d in 0 .. 2^(w+1) - 1 is d - 2^w where d reaches 2^w,
+and 2^w - 1 - d below, as in a reflected Gray code. That is ``|d - bit - (2^w - 1)|``, which takes no branch, and no
+multiple of the bit. Bit b of the folded digit of slot j has one place among the nibbles.
 
 A list may be longer than its digit has values. The script clamps with OP_MIN, and the clamp *defines* the value: an
-index past 2^bits - 1 counts as 2^bits - 1, here as there.
+index past 2^bits - 1 counts as 2^bits - 1, here as there. Clamping what a fold left comes to the same.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ class NibbleLayout:
     bits: tuple[int, ...]
     list_sizes: tuple[int, ...]
     sources: tuple[tuple[tuple[int, int], ...], ...]
-    """For each nibble four pairs (slot, bit), high bit first."""
+    """For each nibble four pairs (slot, bit of the folded digit), high bit first."""
 
     @classmethod
     def fit(cls, list_sizes: Sequence[int], nibbles: int) -> NibbleLayout:
@@ -85,6 +89,8 @@ class NibbleLayout:
     def nibbles(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Return the nibbles of an index vector, clamped as the script clamps."""
         digits = [min(index, (1 << width) - 1) for index, width in zip(indices, self.bits, strict=True)]
+        for slot, weights in enumerate(self._peeled()):
+            digits[slot] = _fold(digits[slot], weights)
         return tuple(
             sum((digits[slot] >> bit & 1) << NIBBLE_BITS - 1 - place for place, (slot, bit) in enumerate(source))
             for source in self.sources
@@ -96,7 +102,7 @@ class NibbleLayout:
         for nibble, source in zip(nibbles, self.sources, strict=True):
             for place, (slot, bit) in enumerate(source):
                 digits[slot] |= (nibble >> NIBBLE_BITS - 1 - place & 1) << bit
-        return tuple(digits)
+        return tuple(_fold(digit, weights[::-1]) for digit, weights in zip(digits, self._peeled(), strict=True))
 
     def write(self, b: ScriptBuilder, names: Sequence[str]) -> None:
         """``… digit_n-1 … digit_0 | … -> … | … nibble_0 nibble_1 …``, minimal and in 0..15, called `names`."""
@@ -108,14 +114,31 @@ class NibbleLayout:
                 continue
             if pending:
                 b.apply(op.OP_SWAP, 2, "accumulator", "digit")
-            if self.list_sizes[slot] > 1 << width:
-                b.number((1 << width) - 1)
-                b.binary(op.OP_MIN, "digit")
-            else:
-                b.unary(op.OP_ABS, "digit")  # already in range; only its encoding may be strange
-            for action in _actions(width, pending):
-                _write_action(b, action, emitted)
+            clamped = self.list_sizes[slot] > 1 << width
+            for number, action in enumerate(_actions(width, pending)):
+                if number == 0 and not isinstance(action, _Peel):
+                    _write_normal(b, width, clamped=clamped)
+                _write_action(b, action, emitted, clamped=clamped and number == 0)
             pending = (pending + width) % NIBBLE_BITS
+
+    def _peeled(self) -> Iterator[tuple[int, ...]]:
+        """Yield for each slot the weights of the bits that are peeled off, falling."""
+        pending = 0
+        for width in self.bits:
+            actions = _actions(width, pending) if width else ()
+            yield tuple(action.weight for action in actions if isinstance(action, _Peel))
+            pending = (pending + width) % NIBBLE_BITS
+
+
+def _fold(digit: int, weights: Sequence[int]) -> int:
+    """Complement all bits below each of the weights whose bit is not set, one weight after the other.
+
+    Each of these changes undoes itself, so the weights the other way round undo the whole.
+    """
+    for weight in weights:
+        if not digit >> weight & 1:
+            digit ^= (1 << weight) - 1
+    return digit
 
 
 def _actions(width: int, pending: int) -> Iterator[_Action]:
@@ -159,11 +182,22 @@ def _sources(bits: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
                     accumulator = []
 
 
-def _write_action(b: ScriptBuilder, action: _Action, names: Iterator[str]) -> None:
+def _write_normal(b: ScriptBuilder, width: int, *, clamped: bool) -> None:
+    """``… digit -> … digit``, minimal and below 2^width."""
+    if clamped:
+        b.number((1 << width) - 1)
+        b.binary(op.OP_MIN, "digit")
+    else:
+        b.unary(op.OP_ABS, "digit")  # already in range; only its encoding may be strange
+
+
+def _write_action(b: ScriptBuilder, action: _Action, names: Iterator[str], *, clamped: bool) -> None:
     """Write one action; the stack is ``… [accumulator] digit`` before it, and nibbles go to the alt stack."""
     match action:
         case _Peel(weight, pending, emits):
             _write_peel(b, weight)  # … [accumulator] bit rest
+            if clamped:
+                _write_normal(b, weight, clamped=True)
             if emits:
                 b.rename(next(names))
             b.to_alt()
@@ -184,30 +218,23 @@ def _write_action(b: ScriptBuilder, action: _Action, names: Iterator[str]) -> No
 
 
 def _write_peel(b: ScriptBuilder, weight: int) -> None:
-    """``… digit -> … bit rest`` with digit = bit * 2^weight + rest."""
+    """``… digit -> … bit rest``: whether the digit reaches 2^weight, and the folded rest."""
+    mask = (1 << weight) - 1
     b.pick_at(0)
-    b.number((1 << weight) - 1)
+    b.number(mask)
     b.binary(op.OP_GREATERTHAN, "bit")
     b.apply(op.OP_TUCK, 2, "bit", "digit", "bit")
-    b.if_()
-    b.number(1 << weight)
-    b.sub("digit")
-    b.endif()
+    b.sub()
+    b.number(mask)
+    b.sub()
+    b.unary(op.OP_ABS, "digit")
 
 
 def _write_absorb(b: ScriptBuilder, width: int, pending: int) -> None:
     """``… [accumulator] digit -> … accumulator * 2^width + digit``."""
-    if pending == 0:
-        b.rename("accumulator")
-    elif pending == 1:  # a single bit, made by a comparison or a clamp and therefore fit for OP_IF
-        b.apply(op.OP_SWAP, 2, "digit", "accumulator")
-        b.if_()
-        b.number(1 << width)
-        b.add("digit")
-        b.endif()
-        b.rename("accumulator")
-    else:
+    if pending:
         b.apply(op.OP_SWAP, 2, "digit", "accumulator")
         for _ in range(width):
             b.apply(bytes([op.OP_DUP, op.OP_ADD]), 1, "accumulator")
-        b.add("accumulator")
+        b.add()
+    b.rename("accumulator")

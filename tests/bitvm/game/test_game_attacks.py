@@ -16,6 +16,7 @@ from bitvm.game.position import Confirmed
 from bitvm.graph.setting import key_plan
 from bitvm.keys.journal import AlreadySigned
 from bitvm.keys.seed import Purpose
+from bitvm.leaves.fields import Kind
 from bitvm.leaves.statement import FIELDS, GROUPS, nibbles_of, words_of
 from bitvm.leaves.step import ROOTS, index_symbols
 from bitvm.script.engine import failing_input
@@ -54,7 +55,7 @@ def with_witness(transaction, items):
 def decide_everybody(game):
     """Every honest decision on the position; none of them may raise, whichever side the hostile party is on."""
     decisions = list(prover.decide(game.position, honest()).values())
-    decisions += [challenger.decide(game.position, known, 1) for known in (honest(), None)]
+    decisions += [challenger.decide(game.position, known, 1)["1"] for known in (honest(), None)]
     assert all(isinstance(decision, Move | Wait) for decision in decisions)
     return decisions
 
@@ -143,22 +144,22 @@ def test_a_claim_of_no_node_is_judged(game, field):
     game.confirm("Claim", said(game, "Claim", signatures, liar.points(1, 0)))
     assert game.position.claim().nodes[field] is None
     decision = decide_everybody(game)[-2]
-    if field == "final_root":
-        assert isinstance(decision, Move)
-        assert decision.template == "1/Challenge"
-    else:
+    if field == "input_root":
         assert isinstance(decision, Wait)
         assert decision.alarm
+    else:
+        assert isinstance(decision, Move)
+        assert decision.template == "1/Challenge"
 
 
-def test_a_reveal_of_no_node_is_an_alarm(game):
+def test_a_list_under_a_root_that_is_no_node_is_demanded(game):
     play_to(game, "1/Choice_1")
     signer = HostileSigner(game, "prover")
     signature = {"trace_root": signer.no_node("1/Reveal_2/trace_root")}
     game.confirm("1/Reveal_2", said(game, "1/Reveal_2", signature, honest().points(1, 0)))
     decision = decide_everybody(game)[-2]
-    assert isinstance(decision, Wait)
-    assert decision.alarm
+    assert isinstance(decision, Move)
+    assert decision.template == "1/Demand_2"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -186,7 +187,7 @@ def hostile_words(true, rng):
     return words
 
 
-def test_any_words_in_step_are_slashed_or_an_alarm(game):
+def test_any_words_in_step_are_slashed_or_asked_for(game):
     play_to(game, "1/Choice_2")
     rng, signer, public = Random(11), HostileSigner(game, "prover"), game.graph.setting.public
     choices = tuple(game.position.choice(1, level) for level in (1, 2))
@@ -194,7 +195,7 @@ def test_any_words_in_step_are_slashed_or_an_alarm(game):
     true = words_of(honest().step(index).record)
     fixed = {root: signer.no_node(f"1/Step/{root}") for root in ROOTS}
     fixed["index"] = signer.open("1/Step/index", index_symbols([c.choice for c in choices], 64))
-    outcomes = {Move: 0, Wait: 0}
+    outcomes = {"1/Slash": 0, "1/Ask": 0}
     for _ in range(40):
         words = hostile_words(true, rng)
         signatures = fixed | {
@@ -205,13 +206,14 @@ def test_any_words_in_step_are_slashed_or_an_alarm(game):
         assert failing_input(step, game.graph["1/Step"].spent) is None
         game.confirmed["1/Step"] = Confirmed(step, game.height)
         assert game.position.step(1).words == words
+        game.height += game.parameters.confirmations
         decision = decide_everybody(game)[-2]
-        outcomes[type(decision)] += 1
-        if isinstance(decision, Wait):
-            assert decision.alarm
-            continue
-        slash = game.signed_move("challenger1", decision)
-        assert failing_input(slash, game.graph["1/Slash"].spent) is None
+        outcomes[decision.template] += 1
+        if decision.template == "1/Slash":
+            slash = game.signed_move("challenger1", decision)
+            assert failing_input(slash, game.graph["1/Slash"].spent) is None
+        else:
+            assert decision.statement.messages == {"Ask/kind": (Kind.LEFT,)}  # no state has a root that is no node
     assert min(outcomes.values()) > 0
 
 
@@ -271,7 +273,7 @@ def test_the_answer_waits_for_one_block_more_than_a_reorg_replaces(game, name):
     for depth, moves in ((0, False), (game.parameters.confirmations - 1, False), (game.parameters.confirmations, True)):
         game.height = height + depth
         if name in signs:
-            decision = challenger.decide(game.position, honest(), 1)
+            decision = challenger.decide(game.position, honest(), 1)["1"]
         else:
             decision = prover.decide(game.position, computations()["prover"])["1"]
         assert isinstance(decision, Move) is moves, depth
@@ -282,14 +284,14 @@ def test_the_answer_waits_for_one_block_more_than_a_reorg_replaces(game, name):
 
 def test_a_challenger_that_is_still_computing_slashes_all_the_same(game):
     play_to(game, "1/Choice_1")
-    assert isinstance(challenger.decide(game.position, None, 1), Wait)
+    assert isinstance(challenger.decide(game.position, None, 1)["1"], Wait)
     game.height = game.confirmed["1/Choice_1"].height + game.parameters.delta - 2
-    assert isinstance(challenger.decide(game.position, None, 1), Wait)
+    assert isinstance(challenger.decide(game.position, None, 1)["1"], Wait)
     game.height += 1
-    assert challenger.decide(game.position, None, 1).template == "1/Slash_after_Choice_1"
+    assert challenger.decide(game.position, None, 1)["1"].template == "1/Slash_after_Choice_1"
     game.height = game.confirmed["1/Choice_1"].height + game.parameters.confirmations
     play_to(game, "1/Step")
-    assert challenger.decide(game.position, None, 1).template == "1/Slash"
+    assert challenger.decide(game.position, None, 1)["1"].template == "1/Slash"
 
 
 def test_a_program_that_the_set_up_is_not_about_is_refused():
@@ -304,10 +306,10 @@ def test_a_challenge_is_made_in_the_last_block_before_payout_and_not_in_its_own(
     game.confirm("Claim", game.play({"prover": computations()["prover"]}, "Claim"))
     payout = game.confirmed["Claim"].height + game.parameters.delta_claim
     game.height = payout - 2
-    assert challenger.decide(game.position, honest(), 1).template == "1/Challenge"
+    assert challenger.decide(game.position, honest(), 1)["1"].template == "1/Challenge"
     assert not game.position.unlocked(game.graph["Payout"])
     game.height = payout - 1
-    assert isinstance(challenger.decide(game.position, honest(), 1), Wait)
+    assert isinstance(challenger.decide(game.position, honest(), 1)["1"], Wait)
     assert game.position.unlocked(game.graph["Payout"])
     assert game.position.unlock_height(game.graph["Payout"]) == payout
 

@@ -6,6 +6,7 @@ from offline import OfflineGame
 from small_run import parameters
 
 from bitvm.graph.model import ANCHOR, GAME_VERSION, GraphError, Input, Output, Template
+from bitvm.graph.parameters import DUST
 from bitvm.graph.setting import Setting, key_plan
 
 
@@ -14,9 +15,15 @@ def game(tmp_path_factory):
     return OfflineGame(parameters(challengers=2), tmp_path_factory.mktemp("graph"))
 
 
+def is_refute(template):
+    return "/Refute_after_" in template.name
+
+
 def test_every_game_transaction_is_fee_less_truc_with_one_zero_anchor_of_its_mover(game):
     participants = game.graph.setting.participants
     for template in list(game.graph.templates.values())[1:]:
+        if is_refute(template):
+            continue
         transaction = template.unsigned
         assert transaction.nVersion == GAME_VERSION == 3
         assert transaction.nLockTime == 0
@@ -28,7 +35,7 @@ def test_every_game_transaction_is_fee_less_truc_with_one_zero_anchor_of_its_mov
 
 def test_every_presigned_transaction_can_be_relayed_with_its_child(game):
     for template in game.graph.templates.values():
-        assert template.vsize() < 10_000
+        assert template.vsize() < (100_000 if is_refute(template) else 10_000)
         items = template.largest().wit.vtxinwit
         for spent, witness in zip(template.inputs, items, strict=True):
             if isinstance(spent, Input) and spent.leaves:
@@ -45,20 +52,43 @@ def test_ids_depend_on_set_up_data_alone_and_not_on_witnesses(game):
 
 def test_every_relative_lock_is_the_one_of_the_parameters(game):
     p = game.parameters
-    locks = {
-        (name.rpartition("/")[2].split("_after")[0], spent.output): spent.sequence
-        for name, template in game.graph.templates.items()
-        for spent in template.inputs
-        if isinstance(spent, Input) and spent.sequence < 2**31
+    locks = set()
+    for template in game.graph.templates.values():
+        kind, _, after = template.plain.rpartition("/")[2].partition("_after_")
+        kind = kind.rpartition("_")[0] if kind.startswith("Sweep") else kind
+        for spent in template.inputs:
+            if isinstance(spent, Input) and spent.sequence < 2**31:
+                locks.add((kind.partition("_")[0], spent.output, after.partition("_")[0], spent.sequence))
+    expected = {
+        ("Withdraw", "slot_1", "", p.delta_long),
+        ("Payout", "bond", "", p.delta_claim),
+        ("LatePayout", "bond", "", p.delta_long),
     }
-    assert locks == {
-        ("Withdraw", "slot"): p.delta_long,
-        ("Payout", "bond"): p.delta_claim,
-        ("LatePayout", "bond"): p.delta_long,
-        ("TakeStake", "choice_due"): p.delta,
-        ("TakeStake", "verdict_due"): p.delta,
-        ("Slash", "answer_due"): p.delta,
+    swept = ("side", "outline_due", "pick_due", "detail_due", "answered")
+    expected |= {("Sweep", output, "", 2 * p.delta) for output in swept}
+    owed_by_challenger = {
+        "Challenge": ("choice_due", "side"),
+        "Reveal": ("choice_due", "side"),
+        "Outline": ("choice_due", "pick_due"),
+        "Detail": ("choice_due", "answered"),
+        "Step": ("verdict_due",),
+        "Path": ("descend_due",),
+        "Inside": ("narrow_due",),
+        "Close": ("proof_due",),
+        "Compare": ("compare_due",),
     }
+    expected |= {("TakeStake", out, after, p.delta) for after, outs in owed_by_challenger.items() for out in outs}
+    owed_by_prover = {
+        "Choice": "answer_due",
+        "Demand": "outline_due",
+        "Pick": "detail_due",
+        "Ask": "path_due",
+        "Descend": "inside_due",
+        "Narrow": "close_due",
+    }
+    for kind in ("Slash", "Reclaim"):
+        expected |= {(kind, output, after, p.delta) for after, output in owed_by_prover.items()}
+    assert locks == expected
 
 
 def test_payout_spends_the_bond_and_every_connector(game):
@@ -72,7 +102,7 @@ def test_the_slasher_compensates_everybody_else_and_burns_the_rest(game):
     assert slash.output("compensation_1").value == p.compensation
     assert slash.output("burn").value == p.bond - p.reward - p.compensation > 0
     assert bytes(slash.output("burn").txout.scriptPubKey) == b"\x6a"
-    assert slash.output("challenger").value > p.stake + p.reward
+    assert slash.output("challenger").value == p.stake + p.reward + DUST - p.levels * p.answer_price
     with pytest.raises(GraphError, match="no output"):
         slash.output("compensation_2")
 

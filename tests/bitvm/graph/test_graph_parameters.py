@@ -15,6 +15,25 @@ GOOD = Parameters(bytes(24))
         ({"levels": True}, "levels"),
         ({"levels": 6}, "more than 2\\^32"),
         ({"width": 32}, "width: one of"),
+        ({"width": 256, "levels": 4}, "width: one of"),
+        ({"entry": 2}, "entry: a multiple of 4"),
+        ({"entry": -4}, "entry: a whole number"),
+        ({"entry": 2**32}, "entry: a whole number"),
+        ({"claims": 0}, "claims: a whole number from 1 to 64"),
+        ({"claims": 65}, "claims"),
+        ({"attesters": 2, "quorum": 1}, "attesters: a whole number from 0 to 1"),
+        ({"challengers": 8, "attesters": 5, "quorum": 1}, "attesters: a whole number from 0 to 4"),
+        ({"attesters": 1}, "quorum: a whole number from 1 to 1"),
+        ({"quorum": 1}, "quorum: a whole number from 0 to 0"),
+        ({"attesters": 1, "quorum": 2}, "quorum"),
+        ({"tries": 0}, "tries"),
+        ({"tries": 17}, "tries"),
+        ({"answer_price": 329}, "answer_price"),
+        ({"answer_price": 800_000}, "stake: levels"),
+        ({"refute_fee": 0}, "refute_fee"),
+        ({"refute_fee": 2_750_000}, "stake: levels"),
+        ({"fee_ceiling": 0}, "fee_ceiling"),
+        ({"delta": 40_000, "delta_long": 65_535}, "delta: at most 32767|delta_long"),
         ({"challengers": 17}, "challengers"),
         ({"confirmations": 0}, "confirmations"),
         ({"delta": 4}, "delta: more than twice"),
@@ -57,4 +76,13 @@ def test_figures_follow_from_the_fields():
     assert [GOOD.interval(level) for level in range(1, 6)] == [2**24, 2**18, 2**12, 64, 1]
     assert GOOD.burn == GOOD.bond - GOOD.reward
     assert replace(GOOD, challengers=3).burn == GOOD.burn - 2 * GOOD.compensation
+    assert GOOD.moves == 5 + 4 + 1 + 4 * 5 + 7 + 1
+    assert GOOD.longest_game == (GOOD.moves + 1) * (GOOD.delta + 1)
     assert GOOD.canonical() != replace(GOOD, delta=13).canonical()
+
+
+def test_the_least_stake_leaves_all_outputs_above_dust():
+    least = 5 * GOOD.answer_price + GOOD.refute_fee + 3 * 330
+    assert replace(GOOD, stake=least).stake == least
+    with pytest.raises(ParameterError, match=f"{least} sat needed at least, got {least - 1}"):
+        replace(GOOD, stake=least - 1)

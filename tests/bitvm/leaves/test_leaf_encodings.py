@@ -159,7 +159,7 @@ def test_a_move_with_a_typed_signature_is_read(game, name, hash_type):
     if name == "Claim":
         assert challenger.judge(position, honest()).verdict is challenger.Verdict.INVALID
     if game.graph[name].mover == "prover":
-        answer = challenger.decide(position, honest(), 1)
+        answer = challenger.decide(position, honest(), 1)["1"]
     else:
         answer = prover.decide(position, lying("written"))["1"]
     assert isinstance(answer, Move), answer

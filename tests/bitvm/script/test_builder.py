@@ -61,22 +61,6 @@ def test_verify_fuses_only_with_an_opcode():
     assert b.stack == []
 
 
-def test_unbalanced_branches_are_refused():
-    b = ScriptBuilder(["x", "flag"])
-    b.if_()
-    with pytest.raises(ScriptError, match="inside"):
-        b.script()
-    b.drop()
-    with pytest.raises(ScriptError, match="branches leave"):
-        b.endif()
-    b.else_()
-    b.drop()
-    b.endif()
-    assert b.stack == []
-    with pytest.raises(ScriptError, match="without"):
-        b.endif()
-
-
 def test_underflow_unknown_names_and_too_many_items_are_refused():
     with pytest.raises(ScriptError, match="items needed"):
         ScriptBuilder().drop()

@@ -5,6 +5,7 @@ import hashlib
 import random
 
 import pytest
+from bitcoin.core import CScript
 from bitcoin.core import script as op
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +163,7 @@ def test_nibbles_for_any_width(chains, slots, size):
             b.number(nibble)
             b.apply(op.OP_EQUALVERIFY, 2)
         b.number(1)
+        assert not {op.OP_IF, op.OP_NOTIF} & {code for code, _, _ in CScript(b.script()).raw_iter()}
         assert run_leaf(b.script(), forms.used_items([key.open(indices)]))
 
 

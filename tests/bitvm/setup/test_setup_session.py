@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
+from math import comb
 
 import pytest
 from offline import new_session, parties_of
 
 from bitvm.graph.parameters import Parameters
 from bitvm.script.engine import failing_input
+from bitvm.setup.exchange import exchange
 from bitvm.setup.session import SetupError
 
 PARAMETERS = Parameters(bytes(24), levels=2, challengers=2)
@@ -38,13 +41,28 @@ def test_every_party_ends_with_the_same_graph_and_a_fund_that_core_accepts(tmp_p
     assert exchanged < 4_000_000
 
 
+@pytest.mark.parametrize(
+    "change", [{}, {"claims": 3}, {"attesters": 2, "quorum": 1, "tries": 3}, {"width": 4, "levels": 3}]
+)
+def test_parties_sign_what_the_parameters_say_and_nothing_else(tmp_path, change):
+    parameters = replace(PARAMETERS, **{"levels": 1, **change})
+    done = exchange(sessions(tmp_path, parameters))
+    assert len(list(done.signed[0].graph.signature_slots())) == expected_signatures(parameters)
+    assert done.sent < 1_000_000 * (parameters.claims + 1)
+
+
 def expected_signatures(p):
     n, m = p.challengers, p.levels
-    shared = n + n + (n + n) + n  # Withdraw, Claim, Payout (bond and connectors), LatePayout
-    # one each: Challenge, m Choices, m - 1 Reveals, Step, m + 1 TakeStakes
-    # m + 1 Slashes: n on the bond, m of them one more
-    game = 1 + m + (m - 1) + 1 + (m + 1) + (m + 1) * n + m
-    return shared + n * game
+    claim = n * (p.tries * comb(p.attesters, p.quorum) if p.attesters else 1)
+    shared = n + claim + (n + n) + n  # Withdraw, Claim, Payout (bond and connectors), LatePayout
+    # one each: Challenge, m Choices, m - 1 Reveals, Step; side paths of four moves and five Sweeps; one a leaf of Ask,
+    # Path, Descend, Inside, Narrow, Close; Compare_left, Compare_right
+    moves = 1 + m + (m - 1) + 1 + m * (4 + 5) + 1 + (3 + 2 * m) + 1 + 6 + 1 + 2 + 2
+    take_stakes = 2 * 3 * m + 6  # two inputs each on side paths
+    covenants = m + 2 * 2 * m + 3 + 2  # won by a timeout at Choice, on a side path, after Step, or by Refute
+    slashes = 11 + 3 * m
+    game = moves + take_stakes + 2 * covenants + slashes * n  # Slash and Reclaim, the bond of Slash
+    return p.claims * (shared + n * game)
 
 
 @pytest.mark.parametrize(
