@@ -6,12 +6,14 @@ import os
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bitvm.game.moves import Move
-from regtest.costs import Costs
+from regtest.cases import Case, Seats
 from regtest.match import Confirmation, Narrator
+from regtest.matrix import CaseResult
 from regtest.players import Played
 from regtest.scenario import Prepared, Scenario
 from regtest.simulate import Result
@@ -22,7 +24,7 @@ PIPED_WIDTH = 120
 """Columns where standard output is no terminal, and the variable COLUMNS does not tell them."""
 
 NAME_WIDTH = len("TakeStake_after_Challenge")
-"""The longest name of a transaction, without its game's number."""
+"""Columns for the name of a transaction, without its game's number; longer ones are broken before ``_after_``."""
 
 
 def new_console(*, quiet: bool) -> Console:
@@ -43,6 +45,7 @@ class ConsoleNarrator(Narrator):
         """Print to ``console``; with one challenger the game's number is left out of names."""
         self._console = console
         self._challengers = challengers
+        self._name_width = NAME_WIDTH + (len(f"{challengers}/") if challengers > 1 else 0)
         self._line("[dim]block", "[dim]party", "[dim]transaction", "[dim]vB", "[dim]what")
 
     def played(self, played: Played) -> None:
@@ -50,21 +53,29 @@ class ConsoleNarrator(Narrator):
 
     def silent(self, party: str, move: Move) -> None:
         """Say that a party lets a move pass."""
-        self._line("", styled(party), short_name(move.template, self._challengers), "", "[yellow]stays silent[/]")
+        name = self._broken(short_name(move.template, self._challengers))
+        self._line("", styled(party), name, "", "[yellow]stays silent[/]")
 
     def confirmed(self, confirmation: Confirmation) -> None:
         """Tell one transaction."""
-        name = short_name(confirmation.name, self._challengers)
+        name = self._broken(short_name(confirmation.name, self._challengers))
         size = f"{confirmation.vsize:,}"
         party = styled(confirmation.party)
-        self._line(str(confirmation.height), party, f"[bold]{name}[/]", size, confirmation.why)
+        self._line(str(confirmation.height), party, f"[bold]{name}[/]", size, escape(confirmation.why))
+
+    def _broken(self, name: str) -> str:
+        """Return a name in two lines where one has no room for it."""
+        if len(name) <= self._name_width:
+            return name
+        before, separator, after = name.rpartition("_after_")
+        return f"{before}\n{separator}{after}"
 
     def _line(self, block: str, party: str, name: str, size: str, what: str) -> None:
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_column(justify="right", width=7)
         line.add_column(width=len(f"challenger{self._challengers}"), no_wrap=True)
-        line.add_column(width=NAME_WIDTH + (len(f"{self._challengers}/") if self._challengers > 1 else 0), no_wrap=True)
-        line.add_column(justify="right", width=len("1,234"))
+        line.add_column(width=self._name_width, no_wrap=True)
+        line.add_column(justify="right", width=len("12,345"))
         line.add_column()
         line.add_row(block, party, name, size, what)
         self._console.print(line)
@@ -102,7 +113,7 @@ def _title(scenario: Scenario) -> str:
 def conclude(console: Console, result: Result) -> None:
     """Print the table of costs and the verdict."""
     totals = result.totals()
-    table = _table("party", "transactions", "vbytes")
+    table = new_table("party", "transactions", "vbytes")
     for party, vsize in totals["vsize"].items():
         count = sum(confirmation.party == party for confirmation in result.confirmations)
         table.add_row(styled(party), str(count), f"{vsize:,}")
@@ -119,26 +130,36 @@ def conclude(console: Console, result: Result) -> None:
     console.print(f"[bold {colour}]{result.outcome.winner} wins:[/] {result.outcome.reason}.")
 
 
-def print_costs(console: Console, found: Costs) -> None:
-    """Print the tables of ``regtest costs``."""
-    table = _table("transaction", "vbytes", "weight")
-    for name, (vsize, weight) in found.transactions.items():
-        table.add_row(name, f"{vsize:,}", f"{weight:,}")
-    console.print("Transactions, at most")
-    console.print(table)
-    table = _table("leaf", "script bytes", "weight")
-    for name, leaf in found.leaves.items():
-        table.add_row(name, f"{leaf.script_bytes:,}", f"{leaf.weight:,}")
-    console.print("\nLeaves: bytes of script, and weight of the whole witness at most")
-    console.print(table)
-    table = _table("scenario", "transactions", "vbytes")
-    for name, cost in found.scenarios.items():
-        table.add_row(name, str(cost.transactions), f"{cost.vsize:,}")
-    console.print("\nScenarios; a dispute without its claim, fee children apart")
-    console.print(table)
+def introduce_case(console: Console, case: Case, seats: Seats) -> None:
+    """Say which case of the matrix is about to be played."""
+    parameters = seats.parameters
+    console.rule(f"[bold]{case.name}")
+    console.print(case.story, markup=False)
+    console.print(
+        f"A claim covers {parameters.width}^{parameters.levels} = {parameters.steps:,} steps. "
+        f"{styled(case.winner)} must win.\n"
+    )
 
 
-def _table(name: str, *figures: str) -> Table:
+def conclude_case(console: Console, result: CaseResult) -> None:
+    """Print what a case cost, and whether it came out as it must."""
+    table = new_table("party", "transactions", "vbytes")
+    for role, vbytes in result.vbytes.items():
+        count = sum(t.party.startswith(role) and t.name != "Fund" for t in result.played)
+        table.add_row(styled(role), str(count), f"{vbytes:,}")
+    table.add_section()
+    table.add_row("all", str(result.transactions), f"{sum(result.vbytes.values()):,}")
+    console.print("\nCost in virtual bytes, Fund and fee children apart")
+    console.print(table)
+    colour = STYLES.get(result.winner.rstrip("0123456789"), "white")
+    console.print(f"[bold {colour}]{result.winner} wins[/] after {result.blocks} blocks.")
+    if result.ok:
+        console.print("[green]ok:[/] that is what must happen.")
+    else:
+        console.print(f"[bold red]WRONG:[/] {escape(result.why_not)}.")
+
+
+def new_table(name: str, *figures: str) -> Table:
     """Return an empty table: one column of names, and columns of figures."""
     table = Table()
     table.add_column(name)
@@ -147,12 +168,12 @@ def _table(name: str, *figures: str) -> Table:
     return table
 
 
-def progress_bar(console: Console) -> Progress:
-    """Return a bar for machine steps, which shows on a terminal only."""
+def progress_bar(console: Console, unit: str) -> Progress:
+    """Return a bar that counts in ``unit`` (a plural), and shows on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,} of {task.total:,} steps"),
+        TextColumn("{task.completed:,} of {task.total:,} " + unit),
         TimeElapsedColumn(),
         console=console,
         transient=True,

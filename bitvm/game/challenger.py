@@ -28,13 +28,14 @@ from bitvm.game.computation import Computation
 from bitvm.game.ending import LOST, ending
 from bitvm.game.finality import ClaimFacts, Verdict, earliest_false
 from bitvm.game.moves import Decision, Move, Prove, Say, SayChoice, Statement, Wait
-from bitvm.game.opening import PathOpening, descend, first_false_kind, listed_opening, narrow
+from bitvm.game.opening import PathOpening, QuestionError, descend, first_false_kind, listed_opening, narrow
 from bitvm.game.position import Position
 from bitvm.game.proofs import find_proof
 from bitvm.game.side import Standing, standing
 from bitvm.game.side_list import choice_of_answers, pick_of_outline
 from bitvm.game.trace_list import first_disagreement, interval_start, trace_root
 from bitvm.graph.claim import BOND
+from bitvm.graph.parameters import DUST
 from bitvm.graph.setting import game_name
 from bitvm.leaves.authority import WitnessError
 from bitvm.leaves.fields import ENTRIES, Kind
@@ -278,13 +279,13 @@ def _on_step(position: Position, computation: Computation | None, number: int, s
     won = _proof(position, number, "Slash", said)
     if won is not None:
         return won
+    if not position.buried(game_name(number, "Step")):  # nothing but a proof withstands another Step in its place
+        return Wait("Step is not buried yet", alarm=computation is None)
     for page in ("Compare_left", "Compare_right"):
         if find_proof(position.template(game_name(number, f"Slash_after_{page}")), said) is not None:
             return _move(position, game_name(number, page), "a root of the step is not the point that was signed")
     if computation is None:
         return Wait("the computation is not finished", alarm=True)
-    if not position.buried(game_name(number, "Step")):
-        return Wait("Step is not buried yet")
     parameters = position.graph.setting.parameters
     right = listed_opening(Kind.RIGHT, said.choices, parameters.width, _listed(position, number))
     kind = first_false_kind(computation.step(step_index(said.choices, parameters.width)), said, right)
@@ -325,10 +326,13 @@ def _on_answer(
     truth = _true_opening(position, computation, number, said)
     if truth is None:
         return Wait("the list that would show the lie was not shown", alarm=True)
-    if answer == "Path":
-        question, gap = "Descend", descend(truth, said)
-    else:
-        question, gap = "Narrow", narrow(truth, said, said.words["descend.gap"])
+    try:
+        if answer == "Path":
+            question, gap = "Descend", descend(truth, said)
+        else:
+            question, gap = "Narrow", narrow(truth, said, said.words["descend.gap"])
+    except QuestionError:  # Inside has shown all that there is
+        gap = None
     if gap is None:
         return Wait("nothing that the prover signed is false", alarm=True)
     say = Say({f"{question}/gap": (gap,)})
@@ -344,9 +348,10 @@ def _true_opening(position: Position, computation: Computation, number: int, sai
 
 
 def _sweeps(position: Position, number: int) -> dict[str, Decision]:
-    """Return how the challenger gets the side money of levels where it demanded nothing back."""
+    """Return how the challenger gets the side money of levels where it demanded nothing back; dust is left."""
     decisions: dict[str, Decision] = {}
-    for level in range(1, position.graph.setting.parameters.levels + 1):
+    parameters = position.graph.setting.parameters
+    for level in range(1, parameters.levels + 1) if parameters.answer_price > DUST else ():
         opener = game_name(number, side.opener(level))
         if standing(position, number, level) is not Standing.UNTOUCHED or not position.has(opener):
             continue

@@ -78,7 +78,7 @@ class Execution:
 
     ``previous`` is the run of the claim before, in whose final state this one boots: its memory persists. The first
     claim's run has none and boots in the image. Runs once when it is made, up to the last step of the claim or the
-    halt. Raises ForeignImageError where the image is not that of the parameters, and InputTooLargeError.
+    halt. Raises ForeignImageError where image or entry point are not those of the parameters, and InputTooLargeError.
     """
 
     def __init__(
@@ -94,6 +94,8 @@ class Execution:
         """Run the program and keep level 1."""
         if image.root() != parameters.image_root:
             raise ForeignImageError(f"the set-up is about {parameters.image_root.hex()}, not {image.root().hex()}")
+        if image.entry != parameters.entry:
+            raise ForeignImageError(f"the set-up's runs begin at {parameters.entry:#x}, not at {image.entry:#x}")
         self.input_root = input_root(input_bytes)
         self._parameters, self._image, self._engine = parameters, image, engine
         self._machine = new_machine(image, engine=engine)

@@ -143,7 +143,7 @@ class Succession:
     """What a successor set-up must have.
 
     image_root: the state root, 24 bytes, that its first claim starts from. predecessor: the ``next`` output of the last
-    claim, which its Fund spends; None where the predecessor ended early and there is no such output.
+    claim, which its Fund spends; None where the predecessor ended early or had one slot, and there is no such output.
     """
 
     image_root: bytes
@@ -155,12 +155,13 @@ class Succession:
 
 
 def succession(
-    claims: Sequence[ClaimFacts], image_root: bytes, final_roots: Sequence[bytes | None], last_next: COutPoint
+    claims: Sequence[ClaimFacts], image_root: bytes, final_roots: Sequence[bytes | None], last_next: COutPoint | None
 ) -> Succession:
     """Return what the successor of a set-up must have.
 
     image_root: the set-up's own, 24 bytes. final_roots: signed by each claim that was made, in order, None for a label
-    that encodes no node. last_next: the ``next`` output of the claim in the last slot, keyed to the prover.
+    that encodes no node. last_next: the ``next`` output of the claim in the last slot, keyed to the prover; None in a
+    set-up of one slot.
 
     A set-up has ended when all its claims are final, or behind its final claims there is a slashed or withdrawn one,
     buried. Raises NotEndedError before that, and FinalityError for impossible facts or a final claim without a root.

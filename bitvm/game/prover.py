@@ -32,6 +32,7 @@ from bitvm.game.trace_list import interval_start, trace_root
 from bitvm.graph.choice_due import CHOICE_DUE
 from bitvm.graph.claim import BOND, claim_leaf
 from bitvm.graph.model import challenger
+from bitvm.graph.parameters import DUST
 from bitvm.graph.setting import attest_field, game_name
 from bitvm.leaves.authority import WitnessError
 from bitvm.leaves.fields import Kind
@@ -47,17 +48,20 @@ _QUESTIONS = (("Narrow", "Close"), ("Descend", "Inside"), ("Ask", "Path"))
 
 
 def decide_setup(
-    position: Position, computations: Sequence[Computation], attested: Mapping[int, Attested] | None = None
+    position: Position, computations: Sequence[Computation | None], attested: Mapping[int, Attested] | None = None
 ) -> Mapping[str, Decision]:
     """Return the decisions on all claims, by ``slot:key`` with the keys of `decide`.
 
-    ``computations`` are those of claims 1, 2 …, as far as there is something to claim; ``attested``: by slot.
+    computations: those of claims 1, 2 …, as far as they are known; None for a slot in which nothing will be claimed.
+    attested: by slot.
     """
     decisions: dict[str, Decision] = {}
     for slot, computation in enumerate(computations, start=1):
-        if slot > 1 and not position.at_claim(slot - 1).has("Claim"):
-            break
-        found = decide(position.at_claim(slot), computation, (attested or {}).get(slot))
+        found = {}
+        if computation is None:
+            found = {BOND_DECISION: _withdraw(position.at_claim(slot), "there is nothing to claim")}
+        elif slot == 1 or position.at_claim(slot - 1).has("Claim"):
+            found = dict(decide(position.at_claim(slot), computation, (attested or {}).get(slot)))
         decisions |= {f"{slot}:{key}": decision for key, decision in found.items()}
     return decisions
 
@@ -108,19 +112,22 @@ def _on_bond(position: Position, computation: Computation, attested: Attested | 
 
 def _on_slot(position: Position, computation: Computation, attested: Attested | None) -> Decision:
     """Claim, or take the slot back where the program accepted nothing that could be claimed."""
-    if position.has("Withdraw"):
-        return Wait("the slot was withdrawn", over=True)
+    if position.has("Withdraw") or not computation.accepted:
+        return _withdraw(position, "the run is not accepted", alarm=True)
     if not position.buried("Fund"):
         return Wait("Fund is not buried yet")
-    if computation.accepted:
-        if position.slot > 1 and not position.at_claim(position.slot - 1).buried("Claim"):
-            return Wait("the claim before is not buried yet")
-        return _claim(position, computation, attested)
+    if position.slot > 1 and not position.at_claim(position.slot - 1).buried("Claim"):
+        return Wait("the claim before is not buried yet")
+    return _claim(position, computation, attested)
+
+
+def _withdraw(position: Position, why: str, *, alarm: bool = False) -> Decision:
+    if position.has("Withdraw"):
+        return Wait("the slot was withdrawn", over=True)
     withdraw = position.template("Withdraw")
     if position.unlocked(withdraw):
-        return _move(position, "Withdraw", "the run is not accepted: the slot goes back")
-    why = "the run is not accepted: there is nothing to claim, and the slot is locked"
-    return Wait(why, position.unlock_height(withdraw), alarm=True)
+        return _move(position, "Withdraw", f"{why}: the slot goes back")
+    return Wait(f"{why}, and the slot is locked", position.unlock_height(withdraw), alarm=alarm)
 
 
 def _claim(position: Position, computation: Computation, attested: Attested | None) -> Decision:
@@ -257,14 +264,20 @@ def _take_stake(position: Position, number: int, previous: str, owed: str) -> De
     """Wait for what challenger ``number`` owes after ``previous``, and take its stake when ``delta`` is over."""
     name = game_name(number, f"TakeStake_after_{previous}")
     template = position.template(name)
+    if any(position.is_spent(spent) for spent in template.inputs):  # by Refute, or by a Sweep after a long sleep
+        return Wait(f"{name} can be made no more", alarm=True)
     if position.unlocked(template):
         return _move(position, name, f"challenger {number} did not deliver {owed} in time")
     return Wait(f"challenger {number} owes {owed}", position.unlock_height(template))
 
 
 def _sweeps(position: Position, number: int) -> Iterator[tuple[str, Decision]]:
-    """Yield, for each side path on which the prover was made to answer, how it gets the level's side money."""
-    for level in range(1, position.graph.setting.parameters.levels + 1):
+    """Yield, for each side path on which the prover was made to answer, how it gets the level's side money.
+
+    Dust is left: it is not worth the fee.
+    """
+    parameters = position.graph.setting.parameters
+    for level in range(1, parameters.levels + 1) if parameters.answer_price > DUST else ():
         state = standing(position, number, level)
         if state is Standing.UNTOUCHED or position.open(game_name(number, side.opener(level)), CHOICE_DUE):
             continue

@@ -4,7 +4,8 @@
               input at their try T. From the second claim on also ``next`` of the claim before, through the prover's key
     outputs   ``bond``           leaf ``covenant``: everybody. Spent by Payout, LatePayout or one challenger's Slash
               ``connector_i``    leaf ``covenant``: prover and challenger i. Spent by Challenge of i, or Payout
-              ``next``           on the prover's own key: its only use in the game is the next claim
+              ``next``           where there are several slots: on the prover's own key, for the next claim, so that
+                                 claims come in their order
               ``anchor``         the prover's
     signed    slot: by everybody; next: by the prover
     shows     ``input_root``, ``trace_root`` (R_1), ``final_root``, and list 1
@@ -64,8 +65,9 @@ def build(view: ClaimView, fund: Template, before: Template | None) -> Template:
     outputs = [
         Output.locked(BOND, view.parameters.bond, [view.everybody]),
         *(Output.locked(connector(number), DUST, [view.game(number).covenant]) for number in numbers),
-        Output.keyed(NEXT, DUST, view.setting.participants[PROVER].stake_key),
     ]
+    if view.parameters.claims > 1:
+        outputs.append(Output.keyed(NEXT, DUST, view.setting.participants[PROVER].stake_key))
     return view.template("Claim", PROVER, inputs, outputs)
 
 

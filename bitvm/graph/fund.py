@@ -34,8 +34,8 @@ def contribution(parameters: Parameters, party: str) -> int:
 
 
 def _slot_value(parameters: Parameters, claim: int) -> int:
-    """Bond and connectors; ``next``, which every claim hands on to the next, comes with the first."""
-    return parameters.bond + DUST * (parameters.challengers + (claim == 1))
+    """Bond and connectors; ``next``, which every claim of several hands on to the next, comes with the first."""
+    return parameters.bond + DUST * (parameters.challengers + (claim == 1 < parameters.claims))
 
 
 def slot_output(claim: int) -> str:

@@ -61,7 +61,7 @@ class Parameters:
     tries: keys of every attester a claim; each serves for one input, so that an input without a quorum blocks nothing.
     bond: what the prover risks on a claim.
     stake: what a challenger risks on its game, on the earliest false claim.
-    answer_price: the part of the stake that a level sets aside; the prover gets it if it answered a demand there.
+    answer_price: what a level sets aside for its side path; dust is enough, since who demands idly loses all.
     refute_fee: fee of Refute, which is too large to be fee-less, out of the stake.
     fee_ceiling: fee rate in sat/vB up to which the amounts above are meant to be worth the game.
     reward: what the slashing challenger gets out of the bond.
@@ -83,7 +83,7 @@ class Parameters:
     tries: int = 1
     bond: int = 20_000_000
     stake: int = 4_000_000
-    answer_price: int = 250_000
+    answer_price: int = DUST
     refute_fee: int = 16_000
     fee_ceiling: int = 20
     reward: int = 8_000_000

@@ -147,8 +147,8 @@ def _claim_plan(parameters: Parameters, claim: int) -> Iterator[KeySpec]:
     for number in range(1, parameters.challengers + 1):
         for mover, transaction, schemes in _game_plan(parameters):
             name = full_name(game_name(number, transaction), claim)
-            for field, scheme in schemes.items():
-                yield KeySpec(mover or challenger(number), name, field, scheme, claim)
+            for signed, scheme in schemes.items():
+                yield KeySpec(mover or challenger(number), name, signed, scheme, claim)
 
 
 def key_plan(parameters: Parameters) -> tuple[KeySpec, ...]:

@@ -128,8 +128,7 @@ class ScriptBuilder:
         size = len(self.stack) + len(self.alt)
         if size > MAX_STACK_ITEMS:
             raise ScriptError(f"{size} items on the stacks; consensus allows {MAX_STACK_ITEMS}")
-        if size > self.peak:
-            self.peak = size
+        self.peak = max(self.peak, size)
 
     # ---- pushing
 

@@ -65,7 +65,7 @@ def test_the_story_fits_into_its_columns(capsys, monkeypatch):
         assert "\x1b" not in out
         assert "running the program" not in out
         assert re.search(
-            r"^ +\d{3}  prover       Claim                      2,88\d  claim the result and", out, re.MULTILINE
+            r"^ +\d{3}  prover       Claim                       2,88\d  claim the result and", out, re.MULTILINE
         )
 
 

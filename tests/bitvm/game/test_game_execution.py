@@ -37,7 +37,7 @@ def image() -> Image:
 
 @cache
 def parameters() -> Parameters:
-    return Parameters(image().root(), levels=LEVELS, width=WIDTH)
+    return Parameters(image().root(), entry=ENTRY, levels=LEVELS, width=WIDTH)
 
 
 def number(value: int) -> bytes:

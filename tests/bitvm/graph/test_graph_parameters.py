@@ -31,7 +31,7 @@ GOOD = Parameters(bytes(24))
         ({"answer_price": 329}, "answer_price"),
         ({"answer_price": 800_000}, "stake: levels"),
         ({"refute_fee": 0}, "refute_fee"),
-        ({"refute_fee": 2_750_000}, "stake: levels"),
+        ({"refute_fee": 3_999_000}, "stake: levels"),
         ({"fee_ceiling": 0}, "fee_ceiling"),
         ({"delta": 40_000, "delta_long": 65_535}, "delta: at most 32767|delta_long"),
         ({"challengers": 17}, "challengers"),

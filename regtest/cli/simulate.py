@@ -1,29 +1,30 @@
-"""The command ``regtest``: simulate disputes, what they cost, and the node they run on.
-
-With ``--json`` standard output holds one JSON value and nothing else.
-"""
+"""``regtest simulate``: one claim from set-up to verdict, of a program or of the matrix."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
-from bitvm.chain.embedded import EmbeddedChain
-from bitvm.chain.interface import ChainError, RegtestChain
-from bitvm.chain.node import Bitcoind, find_bitcoind, install_bitcoind
 from lvm.guest import EXAMPLES
-from regtest.costs import costs
+from regtest.cases import Case
+from regtest.cli.nodes import Commands, add_node_option, open_chain
 from regtest.hostile import LIES
-from regtest.match import MatchError, Narrator
-from regtest.narrate import ConsoleNarrator, conclude, introduce, new_console, print_costs, progress_bar
+from regtest.match import Narrator
+from regtest.matrix import find_case, play_case
+from regtest.narrate import (
+    ConsoleNarrator,
+    conclude,
+    conclude_case,
+    introduce,
+    introduce_case,
+    new_console,
+    progress_bar,
+)
 from regtest.report import write_report
 from regtest.scenario import (
     Prepared,
@@ -36,16 +37,14 @@ from regtest.scenario import (
 )
 from regtest.simulate import simulate
 
-FAILURE = 1
-USAGE_ERROR = 2
-INTERRUPTED = 130
-
-SIMULATE = f"""\
+DESCRIPTION = f"""\
 Play one claim on a private chain, from set-up to verdict, and tell each move.
 
 Without --lie the prover is honest and is paid. With --lie it claims a result that is false from one step on; an honest
 challenger bisects down to that step, Bitcoin Script judges it, and the bond is slashed. Lies:
 {chr(10).join(f"  {lie.name:<12} {lie.meaning}" for lie in LIES.values())}
+
+With --case it plays a case of the matrix, which has a program and parties of its own (`regtest matrix --list`).
 
 examples:
   regtest simulate --lie written                     a false value, at a step that is searched for
@@ -56,49 +55,22 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code.
-
-    0; 2 where an option is impossible; 1 where a node, a match or a file failed. Messages go to standard error.
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except ScenarioError as error:
-        return _fail(error, USAGE_ERROR)
-    except (ChainError, MatchError, OSError) as error:
-        return _fail(error, FAILURE)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    return 0
-
-
-def _fail(why: object, code: int) -> int:
-    print(f"regtest: {why}", file=sys.stderr)
-    return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("regtest", description="Disputes on a private chain: play them, price them.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_simulate(commands)
-    _add_costs(commands)
-    _add_node(commands)
-    return parser
-
-
-def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(commands: Commands) -> None:
+    """Add the command."""
     play = commands.add_parser(
         "simulate",
         help="play one claim from set-up to verdict",
-        description=SIMULATE,
+        description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     play.add_argument(
         "--program", default="sieve", metavar="P", help=f"an ELF file, or one of {', '.join(EXAMPLES)} (default sieve)"
     )
     play.add_argument("--input", type=Path, metavar="F", help="the program's input (default: a sample)")
-    play.add_argument("--lie", metavar="KIND[@STEP]", help="what the prover claims falsely, and at which step")
+    play.add_argument(
+        "--lie", metavar="KIND[@STEP]", help="what the prover claims falsely, and at which step; or a lie of the matrix"
+    )
+    play.add_argument("--case", metavar="NAME", help="a case of the matrix, in place of all options but --node, --json")
     play.add_argument("--accuse", type=int, metavar="STEP", help="challenger 1 disputes an honest claim at STEP")
     play.add_argument("--silent", metavar="PARTY@MOVE", help="PARTY does nothing from MOVE on, Reveal_2 for instance")
     play.add_argument("--levels", type=int, default=5, metavar="M", help="bisection levels, 1 to 5 (default 5)")
@@ -106,40 +78,17 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--challengers", type=int, default=1, metavar="N", help="registered challengers, 1 to 16 (default 1)"
     )
     play.add_argument("--seed", type=int, default=1, metavar="N", help="all keys derive from it (default 1)")
-    play.add_argument(
-        "--node",
-        choices=("embedded", "bitcoind"),
-        default="embedded",
-        help="Core's consensus engine in this process, or a real node with its mempool policy (default embedded)",
-    )
+    add_node_option(play)
     play.add_argument("--json", action="store_true", help="print the result as JSON")
     play.add_argument("--report", type=Path, metavar="OUT.html", help="write a page with pictures of the game")
     play.set_defaults(run=_simulate)
 
 
-def _add_costs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    price = commands.add_parser(
-        "costs",
-        help="exact weights without a run",
-        description="The exact weight, at most, of every transaction and leaf, and of whole scenarios.",
-    )
-    price.add_argument("--levels", type=int, default=5, metavar="M", help="bisection levels, 1 to 5 (default 5)")
-    price.add_argument("--json", action="store_true", help="print JSON")
-    price.set_defaults(run=_costs)
-
-
-def _add_node(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    provide = commands.add_parser(
-        "node",
-        help="find or install bitcoind",
-        description="Find bitcoind: named by BITVM_BITCOIND, on PATH, installed earlier; or install it now.",
-    )
-    provide.add_argument("--json", action="store_true", help="print JSON")
-    provide.set_defaults(run=_node)
-
-
-def _simulate(options: argparse.Namespace) -> None:
+def _simulate(options: argparse.Namespace) -> int:
+    case = _case(options)
     console = new_console(quiet=options.json)
+    if case is not None:
+        return _play_case(options, case, console)
     scenario = _scenario(options)
     if options.report is not None:
         _check_report(options.report)
@@ -154,6 +103,47 @@ def _simulate(options: argparse.Namespace) -> None:
         console.print(f"Report: {options.report}")
     if options.json:
         print(json.dumps(result.to_json(), indent=2))
+    return 0
+
+
+# ---- a case of the matrix
+
+
+def _case(options: argparse.Namespace) -> Case | None:
+    """Return the case that is asked for, if one is; raises ScenarioError.
+
+    A lie of ``LIES`` goes before a case of the same name.
+    """
+    if options.case is not None:
+        if options.lie is not None or options.accuse is not None or options.silent is not None:
+            raise ScenarioError("--case: a case says who lies and who is silent; leave --lie, --accuse, --silent out")
+        found = find_case(options.case)
+        if found is None:
+            raise ScenarioError(f"--case {options.case}: there is no such case; `regtest matrix --list` names them")
+    else:
+        lie = options.lie
+        found = None if lie is None or lie.partition("@")[0] in (*LIES, "") else find_case(lie)
+    if found is not None and options.report is not None:
+        raise ScenarioError("--report: a page shows the run of a program, not a case of the matrix; leave it out")
+    return found
+
+
+def _play_case(options: argparse.Namespace, case: Case, console: Console) -> int:
+    seats = case.seats()
+    with open_chain(options.node, console) as chain:
+        introduce_case(console, case, seats)
+        narrator = Narrator() if options.json else ConsoleNarrator(console, seats.parameters.challengers)
+        result = play_case(case, chain, narrator, seats=seats, seed=options.seed)
+    conclude_case(console, result)
+    if options.json:
+        played = [asdict(transaction) for transaction in result.played]
+        print(
+            json.dumps({**result.to_json(), "story": case.story, "reason": result.reason, "played": played}, indent=2)
+        )
+    return 0 if result.ok else 1
+
+
+# ---- a scenario
 
 
 def _scenario(options: argparse.Namespace) -> Scenario:
@@ -185,41 +175,6 @@ def _check_report(path: Path) -> None:
 
 
 def _prepare(scenario: Scenario, console: Console) -> Prepared:
-    with progress_bar(console) as bar:
+    with progress_bar(console, "steps") as bar:
         task = bar.add_task("running the program", total=1)
         return prepare(scenario, lambda done, total: bar.update(task, completed=done, total=total))
-
-
-@contextmanager
-def open_chain(node: str, console: Console) -> Iterator[RegtestChain]:
-    """Start a private chain: "embedded" or "bitcoind"; raises ChainError."""
-    if node == "embedded":
-        with EmbeddedChain() as embedded:
-            yield embedded
-        return
-    with BitcoindNode(_provide(console)) as running, BitcoindChain(running) as chain:
-        console.print(f"Node: {running.version}")
-        yield chain
-
-
-def _provide(console: Console) -> Bitcoind:
-    found = find_bitcoind()
-    if found is None:
-        console.print("No bitcoind here yet; installing one ...")
-    return found or install_bitcoind()
-
-
-def _costs(options: argparse.Namespace) -> None:
-    found = costs(reference_parameters(options.levels).levels)
-    if options.json:
-        print(json.dumps(found.to_json(), indent=2))
-    else:
-        print_costs(new_console(quiet=False), found)
-
-
-def _node(options: argparse.Namespace) -> None:
-    console = new_console(quiet=options.json)
-    found = _provide(console)
-    console.print(f"{found.version}\n{found.command[-1]}", soft_wrap=True)
-    if options.json:
-        print(json.dumps({"version": found.version, "path": found.command[-1], "command": list(found.command)}))
