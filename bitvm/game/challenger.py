@@ -198,13 +198,20 @@ def _win(position: Position, number: int, slash: str, why: str, proof: tuple[Pro
         return _move(position, game_name(number, slash), why, statement, leaf)
     if not position.buried(spender):
         return Wait(f"{why}; but {spender} spent the bond and is not buried yet")
-    reclaim = slash.replace("Slash", "Reclaim", 1)
-    return _move(position, game_name(number, reclaim), f"{why}; the bond went to {spender}", statement, leaf)
+    return _move(position, game_name(number, _reclaim(slash)), f"{why}; the bond went to {spender}", statement, leaf)
+
+
+def _reclaim(slash: str) -> str:
+    """Return the name of Slash's twin without the bond."""
+    return slash.replace("Slash", "Reclaim", 1)
 
 
 def _await_answer(position: Position, number: int, asked: str) -> Decision:
     slash = f"Slash_after_{asked}"
     template = position.template(game_name(number, slash))
+    won = position.template(game_name(number, _reclaim(slash))).inputs
+    if any(map(position.is_spent, won)):
+        return Wait(f"what the prover owed after {asked} is gone", alarm=True)
     if position.unlocked(template):
         return _win(position, number, slash, f"the prover did not answer {asked} in time")
     return Wait(f"the prover owes an answer to {asked}", position.unlock_height(template))

@@ -116,8 +116,6 @@ class Parameters:
         for name in ("delta", "delta_claim"):
             if getattr(self, name) <= 2 * self.confirmations:
                 raise ParameterError(f"{name}: more than twice confirmations = {2 * self.confirmations} needed")
-        if 2 * self.delta > MAX_SEQUENCE_BLOCKS:  # the lock of a Sweep
-            raise ParameterError(f"delta: at most {MAX_SEQUENCE_BLOCKS // 2} blocks, got {self.delta}")
         longest = self.delta_claim + self.longest_game
         if self.delta_long < longest:
             raise ParameterError(

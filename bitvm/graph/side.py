@@ -9,13 +9,13 @@ Lists are shown, not signed (``bitvm.leaves.node_list``). A challenger that was 
 signed root, and cannot tell where it is false, demands signed points, w = sqrt(k) of them at a time; it compares with
 them later (``bitvm.graph.compare``). Meanwhile it leaves O_r alone; Choice_r voids the demand.
 
-A Sweep frees what a side path holds when O_r is spent, through ``covenant``, ``2 * delta`` blocks after its last move:
+A Sweep frees what a side path holds when O_r is spent, through ``covenant``, ``delta_long`` blocks after its last move:
 
     Sweep_side_r                                       to the challenger: nothing was demanded
     Sweep_outline_r, _pick_r, _detail_r, _answered_r   to the prover: the price of the demand
 
-While O_r is there, the lock of ``delta`` blocks on TakeStake and Slash has run before, so that nobody who is awake
-loses by a Sweep.
+The lock is that of LatePayout, longer than any game: a Sweep while O_r is there would take a TakeStake or a Slash from
+the other player, who needs the side path for it.
 
     outputs   also ``anchor``, the mover's; of a Sweep ``prover`` or ``challenger``
     signed    prover and challenger
@@ -59,6 +59,6 @@ def build_detail(game: GameView, level: int, pick: Template) -> Template:
 
 def build_sweep(game: GameView, level: int, source: Template, output: str) -> Template:
     """Build the Sweep of ``source``'s ``output`` at ``level``."""
-    swept = Input(source, output, (COVENANT,), 2 * game.parameters.delta)
+    swept = Input(source, output, (COVENANT,), game.parameters.delta_long)
     party = game.challenger if output == SIDE else PROVER
     return game.template(f"Sweep_{SWEPT[output]}_{level}", party, (swept,), (game.pay(party, swept.spent.nValue),))

@@ -10,7 +10,7 @@
 
 Each holds ``answer_price``. Through ``covenant`` go Demand_r (from ``side``) and, with ``choice_due`` (O_r) and its own
 lock of ``delta`` blocks, what punishes the one that does not move: the prover's TakeStake where the challenger owes,
-the challenger's Slash where the prover owes. When O_r is gone otherwise, a Sweep ends the side path, ``2 * delta``
+the challenger's Slash where the prover owes. When O_r is gone otherwise, a Sweep ends the side path, ``delta_long``
 blocks after its last move.
 """
 

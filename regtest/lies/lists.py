@@ -7,7 +7,7 @@ what it says in Step must then be what it signed, or a comparison shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -23,7 +23,7 @@ from regtest.cases import Case, Deviation, on_moves, plain_name, silent_at
 from regtest.hostile import Lie
 from regtest.lies.ends import ROW, WRONG, claiming, revealing, stepping
 from regtest.lies.paths import READS, WRITES
-from regtest.lies.play import REFUTED_CLOSE, REFUTED_INSIDE, SLASHED_BY_LEAF, Told, caught, lying, seated
+from regtest.lies.play import AFTER_INSIDE, REFUTED_CLOSE, REFUTED_INSIDE, SLASHED_BY_LEAF, Told, caught, lying, seated
 from regtest.lies.said import SaidLie, at, said_lies
 from regtest.lies.telling import UNUSED, Story, afterwards, and_then, beside, elsewhere, other_node, says
 from regtest.worlds import GUEST, LAST, LEVELS, WIDTH, World
@@ -111,7 +111,9 @@ def _garbled() -> Iterator[Case]:
         withheld = listing(shower(level), _GARBLES["withheld"])
         for name, read in (("rs1", READS["rs1"]), ("mem", READS["mem"])):
             story = f"list {level} is withheld, and {name} is misread"
-            yield caught(f"list_{level}/withheld/{name}", story, read.told(), demand, deviations=(withheld,))
+            yield caught(
+                f"list_{level}/withheld/{name}", story, read.told(), demand, AFTER_INSIDE, deviations=(withheld,)
+            )
         story = f"list {level} is withheld, and the word beside the control words changes"
         row = f"list_{level}/withheld/state"
         yield caught(row, story, WRITES["state"].told(), demand, REFUTED_CLOSE, deviations=(withheld,))
@@ -131,24 +133,27 @@ def _said(lie: SaidLie) -> Told:
 
 # ---- points that are signed on demand
 
+_ANSWERED: Mapping[str, tuple[Collection[int], tuple[str, str]]] = {
+    "true": ((), ("left", "left")),
+    "outline": ((GROUP, 2 * GROUP, 3 * GROUP), ("left", "right")),
+    "second_outline": ((2 * GROUP,), ("left", "right")),
+    "last_outline": ((3 * GROUP,), ("left", "right")),
+    "detail": ((1,), ("left", "left")),
+    "detail_in_third": ((2 * GROUP, 2 * GROUP - 1), ("left", "right")),
+    "all": (range(1, WIDTH), ("right", "right")),
+}
+"""Which points are signed falsely, and which side of Step, of lists 1 and 2, is then not the point that was signed."""
+
 
 def _answers() -> Iterator[Case]:
     """Sign true points of a list whose right end is false, or false points: Step is then not what was signed."""
     for level in range(1, LEVELS + 1):
         withheld = listing(shower(level), _GARBLES["withheld"])
-        for name, false in {
-            "true": (),
-            "outline": (GROUP, 2 * GROUP, 3 * GROUP),
-            "second_outline": (2 * GROUP,),
-            "last_outline": (3 * GROUP,),
-            "detail": (1,),
-            "detail_in_third": (2 * GROUP, 2 * GROUP - 1),
-            "all": range(1, WIDTH),
-        }.items():
+        for name, (false, ends) in _ANSWERED.items():
             story = f"list {level} is withheld; the points signed on demand are true but for some ({name})"
             deviations = (withheld, answering(level, GUEST.run(), false))
-            row = f"list_{level}/answers/{name}"
-            yield caught(row, story, _changed(), f"1/Demand_{level}", deviations=deviations)
+            decides = (f"1/Demand_{level}", f"1/Slash_after_Compare_{ends[level - 1]}")
+            yield caught(f"list_{level}/answers/{name}", story, _changed(), *decides, deviations=deviations)
 
 
 def _compared() -> Iterator[Case]:
@@ -210,7 +215,7 @@ def _silences() -> Iterator[Case]:
 def _several() -> Iterator[Case]:
     add, multiply, change = says(_lie("add")), says(_lie("mul")), beside(UNUSED)
     pairs: dict[str, tuple[Callable[[World], Story], str]] = {
-        "first_and_last": (lambda _: Story({0: change, LAST: change}), REFUTED_CLOSE),
+        "first_and_last": (lambda _: Story({0: change, LAST: beside(UNUSED, 2)}), REFUTED_CLOSE),
         "first_step": (lambda _: Story({0: change}), REFUTED_CLOSE),
         "last_step": (lambda _: Story({LAST: afterwards(UNUSED)}), REFUTED_CLOSE),
         "says_and_changes": (lambda w: Story({w.executes("add", 1): add, w.executes("mul"): change}), SLASHED_BY_LEAF),

@@ -232,11 +232,15 @@ def _flips(name: str, told: Told, fields: dict[str, tuple[str, ...]]) -> Iterato
 
 
 def _flip(name: str, told: Told, answer: str, field: str) -> Case:
-    story = f"{answer} says another {field}"
-    restated = field in ("top", "top_after")
-    decides, leaves = ((AFTER_PATH,), (f"restated.{field}",)) if restated else ((), ())
-    deviation = flipping(answer, f"{answer}/{field}")
-    return caught(f"flipped/{name}/{answer}/{field}", story, told, *decides, deviations=(deviation,), leaves=leaves)
+    story, deviation = f"{answer} says another {field}", flipping(answer, f"{answer}/{field}")
+    ends, leaves = REFUTED_CLOSE, tuple[str, ...]()
+    if field in ("top", "top_after"):
+        ends, leaves = AFTER_PATH, (f"restated.{field}",)
+    elif "words" in field:  # another word of the leaf is false
+        ends = AFTER_INSIDE
+    elif (name, field) == ("write_low", "after_0"):  # then no node after is true
+        ends, leaves = REFUTED_INSIDE, ("leaf_hash.after",)
+    return caught(f"flipped/{name}/{answer}/{field}", story, told, ends, deviations=(deviation,), leaves=leaves)
 
 
 def _misplaced() -> Iterator[Case]:

@@ -188,6 +188,7 @@ def _controls() -> Iterator[SaidLie]:
     yield SaidLie("control.window", "kernel mode is said to become user mode", at("add"), _flip_window("window"))
     yield SaidLie("control.window", "a trap is said to leave a window", trap, _flip_window("window"))
     yield SaidLie("control.window", "user mode is said to move its window", user, _flip_window("window"))
+    yield SaidLie("control.window", "MRET is said to enter another window", at("mret"), _flip_window("window"))
     yield SaidLie("control.halted", "a running machine is said to halt, accepted", at("add"), _accepted)
     yield SaidLie("control.unchanged", "exit_code is said to change", at("add"), _flip("exit_code"), True)
     yield SaidLie("control.halted", "the last call is said to halt by a fault", where(_halting), _after(3)("halted"))

@@ -90,6 +90,7 @@ class Exploration:
     moves_a_block: int = 2
     run: list[str] = field(default_factory=list)
     runs: int = 0
+    longest: int = 0
     ended: set[str] = field(default_factory=set)
     _longest: dict[Key, int] = field(default_factory=dict)
     _interned: dict[Uttered, Uttered] = field(default_factory=dict)
@@ -248,17 +249,17 @@ class Exploration:
             if name in state.confirmed or not self.legal(position, self.graph[name]):
                 continue
             overdue |= sent.since is not None and state.height - sent.since >= self.lag
-            yield from self._filled(self._with(state, name, sent.uttered), (*names, name), moves_left, seen)
+            yield from self._filled(self.with_confirmed(state, name, sent.uttered), (*names, name), moves_left, seen)
         moved = any(self.graph[name].mover not in self.honest for name in names)
         moves = list(self._hostile_moves(state, position)) if moves_left else []
         for name, cost, said in moves:
-            after = replace(self._with(state, name, said), budget=state.budget - cost)
+            after = replace(self.with_confirmed(state, name, said), budget=state.budget - cost)
             yield from self._filled(after, (*names, name), moves_left - 1, seen)
         if not overdue:
             silent = state.silent or bool(not self.patient and moves and not moved)
             yield "+".join(names) or ".", replace(state, height=state.height + 1, silent=silent)
 
-    def _with(self, state: State, name: str, said: Uttered) -> State:
+    def with_confirmed(self, state: State, name: str, said: Uttered) -> State:
         confirmed = {**state.confirmed, name: Confirmed(said, state.height + 1)}  # type: ignore[arg-type]
         return replace(state, confirmed=confirmed, sent={n: s for n, s in state.sent.items() if n != name})
 

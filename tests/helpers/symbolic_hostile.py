@@ -16,7 +16,7 @@ from symbolic_position import NO_NODE, SymbolicPosition
 
 from bitvm.game import side
 from bitvm.game.computation import Computation
-from bitvm.game.moves import Say, SayChoice, SayCommitment, SayStep, Statement
+from bitvm.game.moves import Say, SayChoice, SayCommitment, SayStep
 from bitvm.game.opening import (
     PathOpening,
     QuestionError,
@@ -250,10 +250,8 @@ def _said(leaf: str | None, messages: Mapping[str, Any], no_node: object) -> Ite
             yield 1, leaf, Say({**messages, path: (*message[:2], message[2] ^ 1)})
 
 
-def both(prover: Callable[[SymbolicPosition, Template], Iterable[Option]], challenger: HostileChallenger) -> Any:
-    """Return the alphabet of a hostile prover with a challenger of its own."""
+def by_mover(
+    prover: Callable[[SymbolicPosition, Template], Iterable[Option]], challenger: HostileChallenger
+) -> Callable[[SymbolicPosition, Template], Iterable[Option]]:
+    """Return the alphabet of a hostile prover with challengers of its own."""
     return lambda position, template: (prover if template.mover == PROVER else challenger)(position, template)
-
-
-def statement_of(option: Option) -> Statement | None:
-    return option[2]

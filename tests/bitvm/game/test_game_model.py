@@ -1,73 +1,136 @@
-"""Every run of small games between the honest strategies and hostile parties: what must always hold does."""
+"""Every run of small games between the honest strategies and hostile parties: what must always hold does.
+
+Games have one or two levels of four intervals. Where a hostile party is patient it may make any legal move in any
+block; otherwise it makes each at once, or never one again but timeouts. Its budget is how many fields it may falsify
+beyond saying what another computation says. See `symbolic_game`, and `symbolic_checks` for the invariants.
+"""
 
 from __future__ import annotations
 
-import time
-from functools import partial
-
 import pytest
-from symbolic_checks import (
-    GAME,
-    challenger_keeps_stake,
-    challenger_slashes_end,
-    choices_are_disputes,
-    nothing_stuck_end,
-    prover_keeps_bond,
-    prover_wins_end,
-    unknown_is_silent,
-)
-from symbolic_game import Exploration, ViolationError
-from symbolic_hostile import HostileChallenger, HostileProver, both
-from symbolic_world import DATA, false, graph, true
+from symbolic_play import explore_challenger, explore_prover
+from symbolic_world import DATA, false
 
-from bitvm.game import challenger as challenger_strategy
-from bitvm.game import prover as prover_strategy
-from bitvm.graph.model import PROVER, challenger
 from lvm.layout import CONTROL_BASE
 from regtest.hostile import LIES
-from regtest.lies.telling import beside, elsewhere, misread, replaced, says
+from regtest.lies.telling import afterwards, beside, elsewhere, misread, replaced, says
+
+TELLS = {
+    "written": (says(LIES["written"]), 0),
+    "next_pc": (says(LIES["next_pc"]), 1),
+    "halt": (says(LIES["halt"]), 1),
+    "instr": (misread("instr", 1 << 20), 0),
+    "rs2": (misread("rs2"), 1),
+    "fuel": (misread("fuel"), 2),
+    "beside": (beside(DATA + 4), 1),
+    "afterwards": (afterwards(CONTROL_BASE + 32), 2),
+    "start": (elsewhere(DATA + 4), 0),
+    "left": (elsewhere(DATA), 3),
+    "right": (replaced(DATA), 2),
+    "end": (replaced(DATA), 3),
+}
 
 
-def against_challengers(few=False, levels=1, challengers=1, confirmations=1, delta=3, **options):
-    """Explore an honest prover, its true claim made, against hostile challengers."""
-    computation = true(levels)
-    exploration = Exploration(
-        graph(levels, challengers, confirmations, delta),
-        {PROVER: lambda position: prover_strategy.decide(position, computation)},
-        HostileChallenger(few),
-        checks=(*GAME, prover_keeps_bond),
-        ends=(prover_wins_end, nothing_stuck_end),
-        **options,
+def lie(name, levels=1, later=0):
+    tell, step = TELLS[name]
+    return false(tell, step + later, levels)
+
+
+def challenger_wins(exploration):
+    return {over for over in exploration.ended if over} and all(
+        over.startswith(("Slash", "Reclaim")) for over in exploration.ended if over
     )
-    longest = exploration.explore(exploration.start())
-    assert longest < exploration.parameters.delta_long  # 11
-    return exploration
 
 
-def against_prover(computations, levels=1, challengers=1, confirmations=1, delta=3, few=False, **options):
-    """Explore challenger 1 against a hostile prover and, if there are more challengers, its sybils."""
-    computation = true(levels)
-    liar = HostileProver([computation, *computations], computations)
-    exploration = Exploration(
-        graph(levels, challengers, confirmations, delta),
-        {challenger(1): lambda position: challenger_strategy.decide(position, computation, 1)},
-        both(liar, HostileChallenger(few)),
-        checks=(
-            *GAME, challenger_keeps_stake(1), choices_are_disputes(1, computation), unknown_is_silent(1, computation)
-        ),
-        ends=(challenger_slashes_end(1), nothing_stuck_end),
-        **options,
+def prover_wins(exploration):
+    return {over for over in exploration.ended if over} and all(
+        over.startswith(("TakeStake", "Dismiss")) for over in exploration.ended if over
     )
-    longest = max(exploration.explore(state) for state in claimed(exploration, liar))
-    assert longest < exploration.parameters.delta_long  # 11
-    return exploration
 
 
-def claimed(exploration, liar):
-    """The states after each claim that the budget allows."""
-    start = exploration.start()
-    position = exploration.position(start)
-    for cost, leaf, statement in liar(position, exploration.graph["Claim"]):
-        if cost <= exploration.budget:
-            after = exploration._with(start, "Claim", exploration.uttered(leaf, statement))
-            yield after.__class__(after.height + 1, after.confirmed, {}, {}, after.reorgs, after.budget - cost)
+# ---- an honest prover
+
+
+def test_prover_against_any_challenger_at_any_time():
+    exploration = explore_prover(few=True)
+    assert prover_wins(exploration)
+    assert exploration.states > 1_000
+
+
+def test_prover_against_any_challenger_and_a_reorg():
+    assert prover_wins(explore_prover(few=True, patient=False, reorgs=1))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patient": False},
+        {"few": True, "delta": 4, "lag": 1},
+        {"few": True, "sweeps": True},
+        {"few": True, "patient": False, "confirmations": 2, "delta": 5, "reorgs": 1},
+        {"few": True, "patient": False, "challengers": 2},
+        {"few": True, "patient": False, "levels": 2},
+        {"few": True, "reorgs": 1},
+    ],
+    ids=str,
+)
+def test_prover_in_larger_games(options):
+    assert prover_wins(explore_prover(**options))
+
+
+# ---- an honest challenger
+
+
+@pytest.mark.parametrize("name", TELLS)
+def test_challenger_against_a_liar_of_many_words(name):
+    assert challenger_wins(explore_challenger(lie(name), patient=False))
+
+
+def test_challenger_against_a_liar_that_falsifies_a_field():
+    exploration = explore_challenger(lie("beside"), patient=False, budget=1)
+    assert challenger_wins(exploration)
+    assert {"Slash_after_Close", "Slash_after_Refute_after_Close", "Slash_after_Compare_left"} <= exploration.ended
+
+
+def test_challenger_against_a_patient_liar_whose_miners_hold_moves_up():
+    assert challenger_wins(explore_challenger(lie("beside"), delta=4, lag=1))
+
+
+def test_challenger_against_a_liar_and_a_reorg():
+    assert challenger_wins(explore_challenger(lie("beside"), patient=False, reorgs=1))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", TELLS)
+def test_challenger_against_each_liar_that_falsifies_a_field(name):
+    assert challenger_wins(explore_challenger(lie(name), patient=False, budget=1))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reorgs": 1},
+        {"patient": False, "reorgs": 1, "budget": 1},
+        {"patient": False, "reorgs": 1, "confirmations": 2, "delta": 5},
+        {"budget": 1, "sweeps": True},
+        {"patient": False, "budget": 2},
+        {"patient": False, "challengers": 2, "delta": 4},
+    ],
+    ids=str,
+)
+def test_challenger_in_larger_games(options):
+    assert challenger_wins(explore_challenger(lie("beside"), **options))
+
+
+@pytest.mark.soak
+def test_challenger_against_three_liars_in_one():
+    liars = [lie(name) for name in ("beside", "written", "rs2")]
+    assert challenger_wins(explore_challenger(*liars, patient=False, budget=1))
+
+
+@pytest.mark.soak
+def test_challenger_in_games_of_two_levels():
+    liars = [lie("beside", levels=2, later=3), lie("written", levels=2)]
+    assert challenger_wins(explore_challenger(*liars, levels=2, patient=False))

@@ -124,7 +124,7 @@ class AfterChoices:
         def sign_again(template: Template, messages: Messages) -> Mapping[str, Signature]:
             return {field: asking.sign(f"{template.name}/{field}", message) for field, message in messages.items()}
 
-        game.responders["challenger1"]._sign_once = sign_again  # another game is another set-up, with a journal of its own
+        game.responders["challenger1"]._sign_once = sign_again  # as in another set-up, with a journal of its own
         self._begun, self._height = dict(game.confirmed), game.height
 
     def dispute(self, rng: Random, words: Mapping[str, int], roots: tuple[bytes, bytes, bytes]) -> str:

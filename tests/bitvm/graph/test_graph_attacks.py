@@ -144,7 +144,7 @@ def test_unlock_heights_are_those_of_bip68(game):
         ("LatePayout", "Claim", game.parameters.delta_long),
         ("Withdraw", "Fund", game.parameters.delta_long),
         ("1/TakeStake_after_Challenge", "1/Challenge", game.parameters.delta),
-        ("1/Sweep_side_1", "1/Challenge", 2 * game.parameters.delta),
+        ("1/Sweep_side_1", "1/Challenge", game.parameters.delta_long),
         ("1/Slash_after_Ask", "1/Ask", game.parameters.delta),
     ):
         template, at = game.graph[name], 500

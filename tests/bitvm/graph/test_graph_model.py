@@ -65,7 +65,7 @@ def test_every_relative_lock_is_the_one_of_the_parameters(game):
         ("LatePayout", "bond", "", p.delta_long),
     }
     swept = ("side", "outline_due", "pick_due", "detail_due", "answered")
-    expected |= {("Sweep", output, "", 2 * p.delta) for output in swept}
+    expected |= {("Sweep", output, "", p.delta_long) for output in swept}
     owed_by_challenger = {
         "Challenge": ("choice_due", "side"),
         "Reveal": ("choice_due", "side"),

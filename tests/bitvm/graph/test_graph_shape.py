@@ -122,7 +122,7 @@ def test_either_player_wins_when_the_other_sleeps_at_any_state_of_a_side_path(ga
             assert side.sequence == delta
             assert o_r.sequence == (delta if template.mover == PROVER else NO_LOCK)
             sweeps = [t for t in spenders(graph)[side.source.name, state] if "Sweep" in t.name]
-            assert [t.inputs[0].sequence for t in sweeps] == [2 * delta]
+            assert [t.inputs[0].sequence for t in sweeps] == [game.parameters.delta_long]
             assert [t.mover for t in sweeps] == ["challenger1" if state == "side" else PROVER]
             assert sweeps[0].name.endswith(f"_{level}")
 

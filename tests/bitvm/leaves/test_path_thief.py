@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 from proofbench import Bench, list_height
-from small_run import honest, image, parameters
+from small_run import honest, image
 
 from bitvm.game import side
 from bitvm.game.hearing import said_of
