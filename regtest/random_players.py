@@ -216,7 +216,7 @@ class RandomPlayer:
         for decision in self._honest(position):
             if isinstance(decision, Move) and decision.template in legal:
                 yield decision
-                statement = self._falsified(position, decision)
+                statement = self._falsified(decision)
                 if statement is not None and self.rng.random() < 0.4:
                     yield replace(decision, why=f"{decision.why} (falsified)", statement=statement)
         for template in legal.values():
@@ -238,7 +238,7 @@ class RandomPlayer:
         """Yield moves of a transaction that no computation is needed for."""
         spent, name = template.inputs[0], template.plain.rpartition("/")[2]
         assert isinstance(spent, Input)
-        move, _, level = name.partition("_")
+        move = name.partition("_")[0]
         why = "at random"
         width = position.graph.setting.parameters.width
         if not spent.leaves or COVENANT in spent.leaves:
@@ -255,7 +255,7 @@ class RandomPlayer:
             if found is not None:
                 yield Move(template.name, found.statement, Prove(found.hints), found.leaf)
 
-    def _falsified(self, position: Position, move: Move) -> Statement | None:
+    def _falsified(self, move: Move) -> Statement | None:
         """Return another statement in place of a move's, which the checks of its leaf let pass; None if it has none."""
         match move.statement:
             case SayCommitment(nodes, listed):
@@ -281,11 +281,7 @@ class RandomPlayer:
             return None
         paths = [path for path in messages if not path.endswith(("/gap", "/group"))]
         path = self.rng.choice(paths)
-        place = 0
-        if path == "Path/where":  # kind and level have to stay
-            place = 2
-        elif path == "Close/where":
-            place = 2
+        place = 2 if path.endswith("/where") else 0  # the kind or the gaps have to stay
         return Say({**messages, path: flipped(messages[path], place)})
 
 

@@ -12,6 +12,8 @@
 
 Slash takes the bond along. Where somebody else's Slash was first, and is buried, Reclaim takes the stake back.
 
+A claim about an input that cannot exist, whose root encodes no node, is false at step 0, whatever its lists say.
+
 A challenger that finds the claim VALID, or cannot tell yet (UNKNOWN), makes no move. It never points at an interval
 whose left end it does not agree with, so the step that is left at the end is the first false one. What it needs no
 computation for (a timeout, a proof against Step) it does while its own run is not finished, after a restart for
@@ -53,12 +55,14 @@ class Judgement:
 
 def judge(position: Position, computation: Computation | None) -> Judgement:
     """Judge the claim; ``computation`` is None while the challenger's own run is not finished."""
-    if computation is None:
-        return Judgement(Verdict.UNKNOWN, "the computation is not finished")
     try:
         claim = position.claim()
     except WitnessError as error:
         return Judgement(Verdict.UNKNOWN, f"the claim cannot be read: {error}")
+    if claim.nodes["input_root"] is None:
+        return Judgement(Verdict.INVALID, "no input has the claimed root")
+    if computation is None:
+        return Judgement(Verdict.UNKNOWN, "the computation is not finished")
     if claim.nodes["input_root"] != computation.input_root:
         return Judgement(Verdict.UNKNOWN, "the claim is about an input that we do not have")
     if claim.nodes["final_root"] != computation.final_root:
@@ -230,6 +234,8 @@ def _proof(position: Position, number: int, slash: str, said: Said) -> Decision 
 
 def _choose(position: Position, computation: Computation | None, number: int, level: int) -> Decision:
     """Point at the first false interval of list ``level``; have the list signed first where it is not as signed."""
+    if position.claim().nodes["input_root"] is None:
+        return _choose_start(position, number, level)
     state = standing(position, number, level)
     if state in (Standing.DEMANDED, Standing.PICKED):
         return _await_answer(position, number, f"{state}_{level}")
@@ -260,6 +266,15 @@ def _choose(position: Position, computation: Computation | None, number: int, le
     return _move(position, game_name(number, f"Choice_{level}"), why, SayChoice(choice))
 
 
+def _choose_start(position: Position, number: int, level: int) -> Decision:
+    """Point at step 0, whatever the lists say: it cannot follow from an input that does not exist."""
+    last = game_name(number, side.opener(level))
+    if not position.buried(last):
+        return Wait(f"{last} is not buried yet")
+    name = game_name(number, f"Choice_{level}")
+    return _move(position, name, "no input has the claimed root: step 0 is false", SayChoice(0))
+
+
 # ---- after Step
 
 
@@ -288,6 +303,8 @@ def _on_step(position: Position, computation: Computation | None, number: int, s
         return won
     if not position.buried(game_name(number, "Step")):  # nothing but a proof withstands another Step in its place
         return Wait("Step is not buried yet", alarm=computation is None)
+    if position.claim().nodes["input_root"] is None:
+        return _ask(position, number, Kind.START)
     for page in ("Compare_left", "Compare_right"):
         if find_proof(position.template(game_name(number, f"Slash_after_{page}")), said) is not None:
             return _move(position, game_name(number, page), "a root of the step is not the point that was signed")
@@ -298,6 +315,10 @@ def _on_step(position: Position, computation: Computation | None, number: int, s
     kind = first_false_kind(computation.step(step_index(said.choices, parameters.width)), said, right)
     if kind is None:
         return Wait("nothing that the prover signed is false", alarm=True)
+    return _ask(position, number, kind)
+
+
+def _ask(position: Position, number: int, kind: Kind) -> Move:
     say = Say({"Ask/kind": (int(kind),)})
     return _move(position, game_name(number, "Ask"), f"ask for the proof of {kind.name}", say)
 

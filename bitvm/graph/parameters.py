@@ -116,6 +116,9 @@ class Parameters:
         for name in ("delta", "delta_claim"):
             if getattr(self, name) <= 2 * self.confirmations:
                 raise ParameterError(f"{name}: more than twice confirmations = {2 * self.confirmations} needed")
+        # A challenger whose Slash comes second reclaims its stake when the first is buried, before TakeStake is open.
+        if self.delta <= self.confirmations + 2:
+            raise ParameterError(f"delta: more than confirmations + 2 = {self.confirmations + 2} needed")
         longest = self.delta_claim + self.longest_game
         if self.delta_long < longest:
             raise ParameterError(

@@ -319,6 +319,9 @@ def _labels() -> Iterator[Case]:
     seats = seated(GUEST.run, claiming(final_root=LABEL))
     story = f"all is true but the final root, {none}"
     yield Case("lie/label/final_root", story, challenger(1), (SLASHED_BY_LEAF,), seats, ("final_root",))
+    seats = seated(GUEST.run, claiming(input_root=LABEL))
+    story = f"all is true but the input root, {none}"
+    yield Case("lie/label/input_root", story, challenger(1), ("1/Choice_1", AFTER_PATH), seats, ("restated.input",))
     left, right, add = elsewhere(UNUSED), replaced(UNUSED), beside(UNUSED)
     for name, tell, leaf in (
         ("root_before", left, "restated.before_0.A"),

@@ -21,6 +21,7 @@ from symbolic_position import SymbolicPosition, Uttered
 from bitvm.game.ending import ending
 from bitvm.game.moves import Decision, Move, Statement
 from bitvm.game.position import Confirmed, Position
+from bitvm.graph.claim import BOND
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import Input, Template
 
@@ -183,7 +184,7 @@ class Exploration:
     # ---- runs
 
     def explore(self, state: State) -> int:
-        """Explore all runs from ``state``; return the blocks of the longest. Raises ViolationError."""
+        """Explore all runs from ``state``; return the most blocks until a claim is settled. Raises ViolationError."""
         key = self.key(state)
         if key in self._longest:
             return self._longest[key]
@@ -202,12 +203,21 @@ class Exploration:
                 check(self, position)
             for number in range(1, self.parameters.challengers + 1):
                 self.ended.add(ending(position, number) or "")
+        counts = self._is_running(position)
         for story, after in following.values():
             self.run.append(story)
-            longest = max(longest, 1 + self.explore(after))
+            longest = max(longest, self.explore(after) + (after.height - state.height if counts else 0))
             self.run.pop()
         self._longest[key] = longest
         return longest
+
+    def _is_running(self, position: SymbolicPosition) -> bool:
+        """Whether a claim is made, its bond not spent, and no game that was played for it has ended."""
+        if not position.has("Claim"):
+            return False
+        games = [n for n in range(1, self.parameters.challengers + 1) if position.has(f"{n}/Challenge")]
+        ended = games and all(ending(position, number) is not None for number in games)
+        return not ended and position.spent_by("Claim", BOND) is None
 
     def _decided(self, state: State, position: SymbolicPosition) -> State:
         """Let the honest parties decide, and keep what they send."""

@@ -33,7 +33,7 @@ def explore_prover(
     levels: int = 1,
     challengers: int = 1,
     confirmations: int = 1,
-    delta: int = 3,
+    delta: int = 4,
     played_on: Graph | None = None,
     **options: Any,
 ) -> Exploration:
@@ -57,7 +57,7 @@ def explore_challenger(
     levels: int = 1,
     challengers: int = 1,
     confirmations: int = 1,
-    delta: int = 3,
+    delta: int = 4,
     played_on: Graph | None = None,
     **options: Any,
 ) -> Exploration:

@@ -92,7 +92,7 @@ class Uttered:
 
 @dataclass(frozen=True)
 class SymbolicPosition(Position):
-    """A position whose ``Confirmed.transaction`` is an `Uttered`. heard_before: what `said` found, by what was heard."""
+    """A position whose ``Confirmed.transaction`` is an `Uttered`. heard_before: what `said` found."""
 
     heard_before: dict[object, Said] = field(default_factory=dict, compare=False)
 

@@ -30,7 +30,7 @@ def image(levels: int) -> Image:
 
 
 @cache
-def parameters(levels: int = 1, challengers: int = 1, confirmations: int = 1, delta: int = 3) -> Parameters:
+def parameters(levels: int = 1, challengers: int = 1, confirmations: int = 1, delta: int = 4) -> Parameters:
     longest = Parameters(
         image(levels).root(),
         entry=ENTRY,
@@ -46,7 +46,7 @@ def parameters(levels: int = 1, challengers: int = 1, confirmations: int = 1, de
 
 
 @cache
-def graph(levels: int = 1, challengers: int = 1, confirmations: int = 1, delta: int = 3) -> Graph:
+def graph(levels: int = 1, challengers: int = 1, confirmations: int = 1, delta: int = 4) -> Graph:
     return real_graph(parameters(levels, challengers, confirmations, delta))
 
 

@@ -7,7 +7,7 @@ import pytest
 from bitvm.chain.embedded import EmbeddedChain
 from regtest.random_players import play_random
 
-FEW = range(1, 9)
+FEW = range(11, 19)
 MANY = range(1_000, 3_000)
 
 

@@ -144,12 +144,8 @@ def test_a_claim_of_no_node_is_judged(game, field):
     game.confirm("Claim", said(game, "Claim", signatures, liar.points(1, 0)))
     assert game.position.claim().nodes[field] is None
     decision = decide_everybody(game)[-2]
-    if field == "input_root":
-        assert isinstance(decision, Wait)
-        assert decision.alarm
-    else:
-        assert isinstance(decision, Move)
-        assert decision.template == "1/Challenge"
+    assert isinstance(decision, Move)
+    assert decision.template == "1/Challenge"
 
 
 def test_a_list_under_a_root_that_is_no_node_is_demanded(game):

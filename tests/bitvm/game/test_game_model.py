@@ -17,7 +17,7 @@ from regtest.lies.telling import afterwards, beside, elsewhere, misread, replace
 
 TELLS = {
     "written": (says(LIES["written"]), 0),
-    "next_pc": (says(LIES["next_pc"]), 1),
+    "next_pc": (says(LIES["next_pc"]), 2),
     "halt": (says(LIES["halt"]), 1),
     "instr": (misread("instr", 1 << 20), 0),
     "rs2": (misread("rs2"), 1),
@@ -51,10 +51,15 @@ def prover_wins(exploration):
 # ---- an honest prover
 
 
+@pytest.mark.soak
 def test_prover_against_any_challenger_at_any_time():
     exploration = explore_prover(few=True)
     assert prover_wins(exploration)
     assert exploration.states > 1_000
+
+
+def test_prover_against_a_challenger_that_is_never_late():
+    assert prover_wins(explore_prover(few=True, patient=False))
 
 
 def test_prover_against_any_challenger_and_a_reorg():
@@ -116,7 +121,7 @@ def test_challenger_against_each_liar_that_falsifies_a_field(name):
         {"patient": False, "reorgs": 1, "confirmations": 2, "delta": 5},
         {"budget": 1, "sweeps": True},
         {"patient": False, "budget": 2},
-        {"patient": False, "challengers": 2, "delta": 4},
+        {"patient": False, "challengers": 2, "delta": 4, "moves_a_block": 1},
     ],
     ids=str,
 )
