@@ -19,11 +19,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bitvm.figures import WORDS_IN_GROUP, body_script, leaf_figures, scheme_figures
+from bitvm.figures import WORDS_IN_GROUP, leaf_figures, scheme_figures
 from bitvm.graph.documentation import parameter_meanings
 from bitvm.graph.parameters import ParameterError, Parameters
 from bitvm.leaves.execution.base import ExecutionLeaf
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
+from bitvm.leaves.execution.frame import body_script
 from bitvm.script.blake3 import budget, peak_stack_items
 from bitvm.script.listing import listing, tokens
 from lvm.layout import HASH_BYTES

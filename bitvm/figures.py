@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import isqrt
 
 from bitvm.leaves.authority import CovenantLeaf
-from bitvm.leaves.execution.base import ExecutionLeaf, body_builder
-from bitvm.leaves.execution.catalogue import BITVMX_BYTES, EXECUTION_LEAVES, leaf_bytes
-from bitvm.leaves.execution.frame import GROUP_SCHEMES, SignedExecutionLeaf, write_body
+from bitvm.leaves.execution.catalogue import BITVMX_BYTES, EXECUTION_PROOFS, leaf_bytes
+from bitvm.leaves.execution.frame import GROUP_SCHEMES, group_path
+from bitvm.leaves.proof import ProofLeaf
 from bitvm.script.onetime import NODE, NODE_USED, Form, Window, cost
 from bitvm.script.onetime.chain import VALUE_BYTES
 from bitvm.script.onetime.public import PublicKey
@@ -61,9 +61,9 @@ class SchemeFigures:
 
 def leaf_figures() -> list[LeafFigures]:
     """Return every execution leaf, in the order of the catalogue."""
-    public = {group: _public_key(group, scheme) for group, scheme in GROUP_SCHEMES.items()}
+    public = {group_path(group): _public_key(group, scheme) for group, scheme in GROUP_SCHEMES.items()}
     key = hashlib.sha256(b"challenger").digest()
-    leaves = [SignedExecutionLeaf(leaf, "challenger1", key, public) for leaf in EXECUTION_LEAVES]
+    leaves = [ProofLeaf(proof, "challenger1", key, public) for proof in EXECUTION_PROOFS]
     timeout = CovenantLeaf("covenant", ("prover", "challenger1"), (hashlib.sha256(b"prover").digest(), key))
     scripts = {leaf.name: leaf.script for leaf in leaves}
     tree = TapTree([TapLeaf(name, script) for name, script in (*scripts.items(), (timeout.name, timeout.script))])
@@ -71,7 +71,7 @@ def leaf_figures() -> list[LeafFigures]:
     return [
         LeafFigures(
             leaf.name,
-            leaf.leaf.statement,
+            leaf.proof.statement,
             bodies[leaf.name],
             len(scripts[leaf.name]),
             witness_weight(tree.witness(leaf.name, [bytes(size) for size in leaf.item_sizes()])),
@@ -84,13 +84,6 @@ def leaf_figures() -> list[LeafFigures]:
 def _public_key(name: str, scheme: AnyScheme) -> PublicKey:
     values = (hashlib.sha256(f"{name} {chain}".encode()).digest()[:VALUE_BYTES] for chain in range(scheme.chains))
     return PublicKey(scheme, tuple(values))
-
-
-def body_script(leaf: ExecutionLeaf) -> bytes:
-    """Return what a leaf's script does once the signatures are checked, to its end."""
-    builder = body_builder(leaf)
-    write_body(builder, leaf)
-    return builder.script()
 
 
 def scheme_figures(width: int = 64, levels: int = 5) -> list[SchemeFigures]:

@@ -14,6 +14,7 @@ from bitvm.game import prover as honest_prover
 from bitvm.game.computation import Computation
 from bitvm.game.moves import Decision, Move, Say, Wait
 from bitvm.game.position import Position
+from bitvm.graph.model import Input
 from bitvm.graph.parameters import Parameters
 from bitvm.keys.journal import Message
 from regtest.players import Strategy
@@ -101,6 +102,19 @@ def on_moves(change: Callable[[Position, Move], Decision]) -> Deviation:
 def silent_at(*names: str) -> Deviation:
     """Return the deviation that never makes the moves of these plain names."""
     return on_moves(lambda _, move: Wait("silent", over=True) if plain_name(move) in names else move)
+
+
+def from_age(age: int, *names: str) -> Deviation:
+    """Return the deviation that makes these moves, or all, in blocks at least ``age`` after what they spend."""
+
+    def later(position: Position, move: Move) -> Decision:
+        first = position.graph[move.template].inputs[0]
+        if (names and plain_name(move) not in names) or not isinstance(first, Input):
+            return move
+        due = position.confirmed[first.source.name].height + age
+        return move if position.height + 1 >= due else Wait("every move takes its time", due)
+
+    return on_moves(later)
 
 
 def saying(name: str, change: Callable[[Mapping[str, Message]], Mapping[str, Message]]) -> Deviation:

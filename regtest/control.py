@@ -13,7 +13,6 @@ from functools import partial
 from bitvm.chain.interface import RegtestChain
 from bitvm.game.position import Position
 from bitvm.graph.model import Coin, Input, Template
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
 from bitvm.leaves.proof import ProofLeaf
 from regtest.cases import Case, Decisions, Seats
 from regtest.costs import family_of
@@ -45,7 +44,7 @@ class BlindPosition(Position):
     def _is_hidden(self, spent: Input, name: str) -> bool:
         if family_of(name) != self.hidden and not f"{name}.".startswith(f"{self.hidden}."):
             return False
-        return isinstance(spent.leaf(name), ProofLeaf | SignedExecutionLeaf)
+        return isinstance(spent.leaf(name), ProofLeaf)
 
 
 def blinded(strategy: Strategy, hidden: str) -> Strategy:

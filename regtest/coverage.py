@@ -12,7 +12,6 @@ from typing import Any
 
 from bitvm.graph.model import Input
 from bitvm.graph.parameters import Parameters
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
 from bitvm.leaves.proof import ProofLeaf
 from lvm.layout import HASH_BYTES
 from regtest.costs import family_of, kind_of, reference_graph
@@ -68,9 +67,23 @@ def catalogue() -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
                 continue
             for name in spent.leaves:
                 families[family_of(name)] = None
-                if isinstance(spent.leaf(name), ProofLeaf | SignedExecutionLeaf):
+                if isinstance(spent.leaf(name), ProofLeaf):
                     proofs.add(family_of(name))
     return tuple(kinds), tuple(families), frozenset(proofs)
+
+
+def covering(results: Iterable[CaseResult]) -> tuple[str, ...]:
+    """Return the names of few of the cases that together use all that all of them use, the most telling ones first."""
+    used = {
+        result.name: {kind_of(name) for name in result.templates} | {family_of(name) for name in result.leaves}
+        for result in results
+    }
+    missing, chosen = set().union(*used.values()), []
+    while missing:
+        best = max(used, key=lambda name: len(used[name] & missing))
+        chosen.append(best)
+        missing -= used[best]
+    return tuple(chosen)
 
 
 def coverage(results: Iterable[CaseResult]) -> Coverage:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,14 @@ from bitcoin.core import CBlock, COutPoint, CTransaction, CTxOut
 
 from bitvm.chain.faucet import FAUCET_KEY, Faucet
 from bitvm.chain.index import BlockIndex
-from bitvm.chain.interface import ChainError, Rejected
+from bitvm.chain.interface import (
+    BlockExtract,
+    BlockId,
+    ChainError,
+    PrunedBlockError,
+    Rejected,
+    UnknownBlockError,
+)
 from bitvm.chain.keys import TaprootKey, address
 from bitvm.chain.node import Bitcoind, provide_bitcoind
 from bitvm.chain.rpc import NodeUnreachableError, Rpc, RpcError, cookie_url
@@ -35,6 +42,8 @@ POLL_INTERVAL = 0.05
 LOG_TAIL_LINES = 15
 BLOCKS_PER_CALL = 200
 RPC_IN_WARMUP = -28
+RPC_NOT_FOUND = -5
+RPC_INVALID_PARAMETER = -8
 NO_FEERATE_LIMIT = 0
 """The game decides what it pays; the node's guard against high fees stays out of it."""
 NO_BURN_LIMIT = 21_000_000
@@ -187,6 +196,51 @@ class BitcoindChain:
         """See `Chain`."""
         self._follow()
         return self._index.height
+
+    def tip(self) -> BlockId:
+        """See `BlockSource`; this and the next three keep no index and read no other block than the one named."""
+        best = self._rpc("getbestblockhash")
+        return BlockId(self._rpc("getblockheader", best)["height"], bytes.fromhex(best)[::-1])
+
+    def block_hash(self, height: int) -> bytes:
+        """See `BlockSource`."""
+        try:
+            return bytes.fromhex(self._rpc("getblockhash", height))[::-1]
+        except RpcError as error:
+            if error.code != RPC_INVALID_PARAMETER:
+                raise
+            raise UnknownBlockError(f"no block at height {height}: {error.message}") from error
+
+    def extract(self, block_hash: bytes, txids: Collection[bytes]) -> BlockExtract:
+        """See `BlockSource`."""
+        name = block_hash[::-1].hex()
+        try:
+            block = self._rpc("getblock", name, 1)
+            found = [tx_id for tx_id in block["tx"] if bytes.fromhex(tx_id)[::-1] in txids]
+            raw = [self._rpc("getrawtransaction", tx_id, False, name) for tx_id in found]
+        except RpcError as error:
+            if "pruned" in error.message:
+                raise PrunedBlockError(f"block {name}: {error.message}") from error
+            if error.code != RPC_NOT_FOUND:
+                raise
+            raise UnknownBlockError(f"no block {name}: {error.message}") from error
+        parent = bytes.fromhex(block.get("previousblockhash", "00" * 32))[::-1]
+        transactions = tuple(CTransaction.deserialize(bytes.fromhex(each)) for each in raw)
+        return BlockExtract(BlockId(block["height"], block_hash), parent, transactions)
+
+    def waiting(self, txids: Collection[bytes]) -> Sequence[CTransaction]:
+        """See `BlockSource`."""
+        transactions = []
+        for name in self._rpc("getrawmempool"):
+            if bytes.fromhex(name)[::-1] in txids:
+                try:
+                    raw = self._rpc("getrawtransaction", name)
+                except RpcError as error:
+                    if error.code != RPC_NOT_FOUND:
+                        raise
+                    continue  # confirmed, replaced or evicted since the mempool was listed
+                transactions.append(CTransaction.deserialize(bytes.fromhex(raw)))
+        return transactions
 
     def block_transactions(self, height: int) -> Sequence[CTransaction]:
         """See `Chain`."""

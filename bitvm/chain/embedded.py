@@ -14,8 +14,8 @@ second from height 4,000 on.
 
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,8 +27,9 @@ from pbk.capi import bindings
 from bitvm.chain.blocks import assemble, coinbase, subsidy, witness_root
 from bitvm.chain.faucet import FAUCET_KEY, Faucet
 from bitvm.chain.index import BlockIndex
-from bitvm.chain.interface import ChainError, Rejected
+from bitvm.chain.interface import BlockExtract, BlockId, ChainError, Rejected, UnknownBlockError
 from bitvm.chain.pool import Pool, ScriptRejected
+from bitvm.script.weight import txid
 
 BLOCK_INTERVAL = 600
 """Seconds between the times of two blocks."""
@@ -57,14 +58,38 @@ class EmbeddedChain:
         self._pool = Pool(self._index)
         self._faucet = Faucet(self)
         self._branches = 0
+        self._processed: dict[bytes, BlockExtract] = {}  # stale blocks too, whole
         genesis = self._manager.get_active_chain().block_tree_entries[0]
         transactions = [CTransaction.deserialize(bytes(tx)) for tx in self._manager.blocks[genesis].transactions]
         time = int(genesis.block_header.timestamp.timestamp())
-        self._index.connect(bytes(genesis.block_hash), time, transactions)
+        genesis_hash = bytes(genesis.block_hash)
+        self._index.connect(genesis_hash, time, transactions)
+        self._processed[genesis_hash] = BlockExtract(BlockId(0, genesis_hash), bytes(32), tuple(transactions))
 
     def height(self) -> int:
         """See `Chain`."""
         return self._index.height
+
+    def tip(self) -> BlockId:
+        """See `BlockSource`."""
+        return BlockId(self._index.height, self._index.block(self._index.height).block_hash)
+
+    def block_hash(self, height: int) -> bytes:
+        """See `BlockSource`."""
+        if not 0 <= height <= self._index.height:
+            raise UnknownBlockError(f"no block at height {height}: the chain ends at height {self._index.height}")
+        return self._index.block(height).block_hash
+
+    def extract(self, block_hash: bytes, txids: Collection[bytes]) -> BlockExtract:
+        """See `BlockSource`; nothing is ever pruned."""
+        whole = self._processed.get(block_hash)
+        if whole is None:
+            raise UnknownBlockError(f"no block {block_hash[::-1].hex()}")
+        return replace(whole, transactions=tuple(tx for tx in whole.transactions if txid(tx) in txids))
+
+    def waiting(self, txids: Collection[bytes]) -> Sequence[CTransaction]:
+        """See `BlockSource`."""
+        return tuple(tx for tx in self._pool.transactions() if txid(tx) in txids)
 
     def block_transactions(self, height: int) -> Sequence[CTransaction]:
         """See `Chain`."""
@@ -189,6 +214,8 @@ class EmbeddedChain:
             self._manager.process_block(pbk.Block._from_handle(handle))
         except pbk.ProcessBlockException as error:
             raise BlockRefusedError(block.height, self._log.reason(block.block_hash) or str(error)) from error
+        block_id = BlockId(block.height, block.block_hash)
+        self._processed[block.block_hash] = BlockExtract(block_id, block.serialised[4:36], block.transactions)
 
     def _require_tip(self, block: "_Block") -> None:
         """Raise BlockRefusedError unless the kernel made `block` its tip."""

@@ -6,9 +6,14 @@ block, 0. A chain is read as its active blocks: what a reorganisation removes is
 
 A submitted package is one transaction, or a parent and the child that pays for it. What already waits or is confirmed
 may be submitted again, alone or in a package, so that a package can be sent again after every block.
+
+`Chain` answers questions about the whole chain and keeps an index for it. `BlockSource` is all that a follower needs:
+it keeps nothing, names blocks by their hashes (32 bytes in internal order), so that no reorganisation comes between two
+questions unnoticed, and asks a pruned node only for the blocks that the caller asks for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -27,6 +32,55 @@ class Rejected(ChainError):  # noqa: N818 - a verdict about a transaction, named
         super().__init__(f"{txid[::-1].hex()}: {reason}")
         self.txid = txid
         self.reason = reason
+
+
+class UnknownBlockError(ChainError):
+    """There is no such block: none with this hash, or none at this height of the active chain."""
+
+
+class PrunedBlockError(ChainError):
+    """The node knows the block, but has deleted its transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockId:
+    """A block: its height, and its hash (32 bytes, internal order)."""
+
+    height: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        """Return height and hash as people read them."""
+        return f"{self.height} ({self.hash[::-1].hex()})"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockExtract:
+    """Some transactions of a block, in its order; `parent` is the hash of the block before (zeros at genesis)."""
+
+    block: BlockId
+    parent: bytes
+    transactions: tuple[CTransaction, ...]
+
+
+class BlockSource(Protocol):
+    """The active chain block by block, as a node has it now."""
+
+    def tip(self) -> BlockId:
+        """Newest block of the active chain."""
+        ...
+
+    def block_hash(self, height: int) -> bytes:
+        """Hash of the active block at `height`; UnknownBlockError where there is none."""
+        ...
+
+    def extract(self, block_hash: bytes, txids: Collection[bytes]) -> BlockExtract:
+        """The transactions among `txids` in a block, active or stale; UnknownBlockError, PrunedBlockError."""
+        ...
+
+    def waiting(self, txids: Collection[bytes]) -> Sequence[CTransaction]:
+        """The transactions among `txids` in the mempool, in no particular order."""
+        ...
 
 
 class Chain(Protocol):

@@ -72,9 +72,7 @@ def judge(position: Position, computation: Computation | None) -> Judgement:
     return Judgement(Verdict.VALID, "the run ends in the claimed state")
 
 
-def decide_setup(
-    position: Position, computations: Sequence[Computation | None], number: int
-) -> Mapping[str, Decision]:
+def decide_setup(position: Position, computations: Sequence[Computation | None], number: int) -> Mapping[str, Decision]:
     """Return the decisions of challenger ``number`` by ``slot:key``: its game, or its view of each claim.
 
     The stake is spent once, on the earliest false claim that can be challenged (`bitvm.game.finality`): nothing after a
@@ -100,9 +98,7 @@ def decide_setup(
     return decisions
 
 
-def claim_facts(
-    position: Position, computations: Sequence[Computation | None], number: int
-) -> tuple[ClaimFacts, ...]:
+def claim_facts(position: Position, computations: Sequence[Computation | None], number: int) -> tuple[ClaimFacts, ...]:
     """Return what challenger ``number`` knows of every claim slot; ``computations``: its own, as far as it has them."""
     known = _by_slot(position, computations)
     return tuple(_facts(position.at_claim(slot), known[slot], number) for slot in known)
@@ -159,9 +155,7 @@ def decide(position: Position, computation: Computation | None, number: int) -> 
         return {main: Wait(f"our game cannot be read: {error}", alarm=True), **sweeps}
 
 
-def _move(
-    position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None
-) -> Move:
+def _move(position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None) -> Move:
     return Move(position.template(name).name, why, statement, leaf)
 
 
@@ -333,9 +327,7 @@ def _listed(position: Position, number: int) -> Mapping[int, tuple[bytes, ...]]:
     return found
 
 
-def _on_answer(
-    position: Position, computation: Computation | None, number: int, said: Said, answer: str
-) -> Decision:
+def _on_answer(position: Position, computation: Computation | None, number: int, said: Said, answer: str) -> Decision:
     """Show that an answer after Step is false, or ask on."""
     won = _proof(position, number, f"Slash_after_{answer}", said)
     if won is not None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitvm.graph.model import Input, ScriptLeaf, Template
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
 from bitvm.leaves.proof import Hints, ProofLeaf, Said
 
 
@@ -30,10 +29,8 @@ def find_proof(template: Template, said: Said) -> Found | None:
 
 
 def _holding(leaf: ScriptLeaf, said: Said) -> Iterator[Found]:
-    hints = None
-    if isinstance(leaf, SignedExecutionLeaf):
-        hints, statement = leaf.leaf.wins(said.words), leaf.leaf.statement
-    elif isinstance(leaf, ProofLeaf) and said.signatures.keys() >= set(leaf.proof.keys):
-        hints, statement = leaf.proof.wins(said), leaf.proof.statement
+    if not isinstance(leaf, ProofLeaf) or not said.signatures.keys() >= set(leaf.proof.keys):
+        return
+    hints = leaf.proof.wins(said)
     if hints is not None:
-        yield Found(leaf.name, statement, hints)
+        yield Found(leaf.name, leaf.proof.statement, hints)

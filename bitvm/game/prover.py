@@ -66,9 +66,7 @@ def decide_setup(
     return decisions
 
 
-def decide(
-    position: Position, computation: Computation, attested: Attested | None = None
-) -> Mapping[str, Decision]:
+def decide(position: Position, computation: Computation, attested: Attested | None = None) -> Mapping[str, Decision]:
     """Return the decisions on the position's claim: by ``BOND_DECISION``, the game's number, or ``number/level``.
 
     attested: what attesters signed for this claim, where the set-up has attesters.
@@ -85,9 +83,7 @@ def moves(position: Position, computation: Computation) -> Iterator[Move]:
     return (decision for decision in decide(position, computation).values() if isinstance(decision, Move))
 
 
-def _move(
-    position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None
-) -> Move:
+def _move(position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None) -> Move:
     return Move(position.template(name).name, why, statement, leaf)
 
 

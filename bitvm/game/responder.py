@@ -21,7 +21,6 @@ from bitvm.leaves.authority import CovenantLeaf
 from bitvm.leaves.choice import ChoiceLeaf, choice_symbols
 from bitvm.leaves.claim import ClaimLeaf
 from bitvm.leaves.commitment import CommitmentLeaf
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
 from bitvm.leaves.message import MessageLeaf
 from bitvm.leaves.proof import ProofLeaf
 from bitvm.leaves.statement import GROUPS, nibbles_of
@@ -77,7 +76,7 @@ class Responder:
         match leaf, statement:
             case CovenantLeaf(), _:
                 return leaf.witness(schnorr)
-            case (CommitmentLeaf() | ClaimLeaf()), SayCommitment(nodes, listed, attestations):
+            case ((CommitmentLeaf() | ClaimLeaf()), SayCommitment(nodes, listed, attestations)):
                 if set(nodes) != set(leaf.fields):
                     raise ResponderError(f"{template.name} signs {sorted(leaf.fields)}, got {sorted(nodes)}")
                 return leaf.witness(schnorr, {**self._sign_once(template, nodes), **attestations}, listed)
@@ -88,9 +87,6 @@ class Responder:
                 return self._step_items(template, leaf, statement, position, schnorr)
             case MessageLeaf(), Say(messages):
                 return leaf.witness(schnorr, self._message(template, leaf, messages, position))
-            case SignedExecutionLeaf(), Prove(hints):
-                step = position.step(self._game(template))
-                return leaf.witness(schnorr, step.signatures, hints)
             case ProofLeaf(), Prove(hints):
                 return leaf.witness(schnorr, position.heard(self._game(template)), hints)
         raise ResponderError(f"{template.name}: leaf {leaf.name} cannot say {statement!r}")

@@ -1,9 +1,9 @@
 """The connector ``answer_due``: the prover owes an answer to Choice_r.
 
-    from     Choice_r
-    leaves   ``reveal``      Reveal_{r+1}, while r < m; shows R_{r+1} and its list
-             ``step``        Step, when r = m; shows the fields of ``bitvm.leaves.step``
-             ``covenant``    the challenger's Slash, ``delta`` blocks after it confirmed
+from     Choice_r
+leaves   ``reveal``      Reveal_{r+1}, while r < m; shows R_{r+1} and its list
+         ``step``        Step, when r = m; shows the fields of ``bitvm.leaves.step``
+         ``covenant``    the challenger's Slash, ``delta`` blocks after it confirmed
 """
 
 from __future__ import annotations

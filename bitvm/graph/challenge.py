@@ -1,11 +1,11 @@
 """Challenge: a challenger puts its stake against the claim.
 
-    inputs    Claim.connector_i through ``covenant``; Fund.stake_i through the challenger's own key
-    outputs   ``choice_due``    (O_1), see ``bitvm.graph.choice_due``
-              ``side``          (D_1), see ``bitvm.graph.side_due``
-              ``anchor``        the challenger's
-    signed    connector: prover and challenger; stake: the challenger
-    when      before ``delta_claim`` has passed since Claim; later, Payout may be there first
+inputs    Claim.connector_i through ``covenant``; Fund.stake_i through the challenger's own key
+outputs   ``choice_due``    (O_1), see ``bitvm.graph.choice_due``
+          ``side``          (D_1), see ``bitvm.graph.side_due``
+          ``anchor``        the challenger's
+signed    connector: prover and challenger; stake: the challenger
+when      before ``delta_claim`` has passed since Claim; later, Payout may be there first
 """
 
 from __future__ import annotations

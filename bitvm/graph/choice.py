@@ -1,10 +1,10 @@
 """Choice_r: the challenger points at the interval of list r whose end it disputes.
 
-    inputs    ``choice_due`` (O_r) of Challenge or Reveal_r, through ``choice``
-    outputs   ``answer_due``    see ``bitvm.graph.answer_due``
-              ``anchor``        the challenger's
-    signed    prover and challenger
-    shows     ``d_r``
+inputs    ``choice_due`` (O_r) of Challenge or Reveal_r, through ``choice``
+outputs   ``answer_due``    see ``bitvm.graph.answer_due``
+          ``anchor``        the challenger's
+signed    prover and challenger
+shows     ``d_r``
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Ask, Path, Descend, Inside, Narrow, Close: the prover proves one statement of the step by a Merkle path.
 
-    Ask        challenger    Step.verdict_due through ``ask``        -> ``path_due``       which statement
-    Path       prover        ``path_due`` through ``path.*``         -> ``descend_due``    where, and nodes on the path
-    Descend    challenger    ``descend_due`` through ``descend``     -> ``inside_due``     between which nodes
-    Inside     prover        ``inside_due`` through ``inside.*``     -> ``narrow_due``     nodes between, or a leaf
-    Narrow     challenger    ``narrow_due`` through ``narrow``       -> ``close_due``      between which of these
-    Close      prover        ``close_due`` through ``close.*``       -> ``proof_due``      node and siblings between
+Ask        challenger    Step.verdict_due through ``ask``        -> ``path_due``       which statement
+Path       prover        ``path_due`` through ``path.*``         -> ``descend_due``    where, and nodes on the path
+Descend    challenger    ``descend_due`` through ``descend``     -> ``inside_due``     between which nodes
+Inside     prover        ``inside_due`` through ``inside.*``     -> ``narrow_due``     nodes between, or a leaf
+Narrow     challenger    ``narrow_due`` through ``narrow``       -> ``close_due``      between which of these
+Close      prover        ``close_due`` through ``close.*``       -> ``proof_due``      node and siblings between
 
-    outputs   the connector (``bitvm.graph.path_due``), and ``anchor``, the mover's
-    signed    prover and challenger
+outputs   the connector (``bitvm.graph.path_due``), and ``anchor``, the mover's
+signed    prover and challenger
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Payout and LatePayout: the prover gets its bond back.
 
-    Payout       ``delta_claim`` blocks after Claim; spends Claim.bond and *all* connectors, so that one Challenge in
-                 time makes it impossible for good. Signed by everybody
-    LatePayout   ``delta_long`` blocks after Claim, longer than any game; spends Claim.bond alone. Signed by everybody
-    outputs      ``prover``, and the prover's ``anchor``
+Payout       ``delta_claim`` blocks after Claim; spends Claim.bond and *all* connectors, so that one Challenge in
+             time makes it impossible for good. Signed by everybody
+LatePayout   ``delta_long`` blocks after Claim, longer than any game; spends Claim.bond alone. Signed by everybody
+outputs      ``prover``, and the prover's ``anchor``
 """
 
 from __future__ import annotations

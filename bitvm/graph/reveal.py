@@ -1,11 +1,11 @@
 """Reveal_r: the prover opens the interval that the challenger chose, r = 2..m.
 
-    inputs    Choice_{r-1}.answer_due through ``reveal``
-    outputs   ``choice_due``    (O_r), see ``bitvm.graph.choice_due``
-              ``side``          (D_r), see ``bitvm.graph.side_due``
-              ``anchor``        the prover's
-    signed    prover and challenger
-    shows     ``trace_root`` (R_r) and list r
+inputs    Choice_{r-1}.answer_due through ``reveal``
+outputs   ``choice_due``    (O_r), see ``bitvm.graph.choice_due``
+          ``side``          (D_r), see ``bitvm.graph.side_due``
+          ``anchor``        the prover's
+signed    prover and challenger
+shows     ``trace_root`` (R_r) and list r
 """
 
 from __future__ import annotations

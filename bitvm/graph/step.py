@@ -1,10 +1,10 @@
 """Step: the prover shows the one machine step that is left of the dispute.
 
-    inputs    Choice_m.answer_due through ``step``
-    outputs   ``verdict_due``    see ``bitvm.graph.verdict_due``
-              ``anchor``         the prover's
-    signed    prover and challenger
-    shows     the fields of ``bitvm.leaves.step``
+inputs    Choice_m.answer_due through ``step``
+outputs   ``verdict_due``    see ``bitvm.graph.verdict_due``
+          ``anchor``         the prover's
+signed    prover and challenger
+shows     the fields of ``bitvm.leaves.step``
 """
 
 from __future__ import annotations

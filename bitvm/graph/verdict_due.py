@@ -12,26 +12,28 @@ of the bond that is spent with it are bound by the bond's own covenant.
 
 from __future__ import annotations
 
+from functools import cache
+
 from bitvm.graph.model import Output
 from bitvm.graph.setting import GameView
-from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.leaves.execution.catalogue import EXECUTION_PROOFS
 from bitvm.leaves.path.messages import ask
-from bitvm.leaves.proof import ProofLeaf
-from bitvm.leaves.statement import GROUPS
+from bitvm.leaves.proof import Proof, ProofLeaf
 from bitvm.leaves.verdict import verdict_proofs
 
 VERDICT_DUE = "verdict_due"
 ASK = "ask"
 
 
-def winning_leaves(game: GameView) -> tuple[SignedExecutionLeaf | ProofLeaf, ...]:
+@cache
+def _proofs(levels: int, width: int) -> tuple[Proof, ...]:
+    return (*EXECUTION_PROOFS, *verdict_proofs(levels, width))
+
+
+def winning_leaves(game: GameView) -> tuple[ProofLeaf, ...]:
     """Return the leaves that let the challenger win against a false step."""
-    (key,) = game.claim.setting.keys(game.challenger)
-    public = {group: game.public[f"Step/{group}"] for group in GROUPS}
-    executed = [SignedExecutionLeaf(leaf, game.challenger, key, public) for leaf in EXECUTION_LEAVES]
-    proofs = verdict_proofs(game.parameters.levels, game.parameters.width)
-    return (*executed, *(game.proof(proof, game.challenger) for proof in proofs))
+    proofs = _proofs(game.parameters.levels, game.parameters.width)
+    return tuple(game.proof(proof, game.challenger) for proof in proofs)
 
 
 def build(game: GameView, value: int) -> Output:

@@ -21,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bitvm.leaves.authority import SCHNORR_BYTES, WitnessError, check_signers, signer_items
+from bitvm.leaves.authority import SCHNORR_BYTES, WitnessError, check_signers, signer_items, split_signers
 from bitvm.leaves.fields import numbers
-from bitvm.script.builder import ScriptBuilder
-from bitvm.script.onetime import Signature, use, used_items
+from bitvm.script.builder import ScriptBuilder, ScriptError, decode_number
+from bitvm.script.onetime import OneTimeError, Signature, parse_used, use, used_items
 from bitvm.script.onetime.forms import used_item_sizes
 from bitvm.script.onetime.public import PublicKey
+from bitvm.script.onetime.scheme import AnyScheme
 
 Hints = tuple[int, ...]
 
@@ -106,15 +107,12 @@ class ProofLeaf:
         check_signers(b, (self.key,))
         keys = [(self.public[path], numbers(path, self.public[path].scheme)) for path in self.proof.keys]
         use(b, keys, self.proof.hints, normalised=False)
-        self.proof.body(b)
-        b.drop(len(b.stack))
-        b.number(1, "won")
+        write_body(b, self.proof.body)
         return b.script()
 
     def item_sizes(self) -> list[int]:
         """Return the largest size of every witness item in bytes, bottom first, script and control block left out."""
-        schemes = [self.public[path].scheme for path in self.proof.keys]
-        return [*used_item_sizes(schemes, len(self.proof.hints)), SCHNORR_BYTES]
+        return [*used_item_sizes(self._schemes(), len(self.proof.hints)), SCHNORR_BYTES]
 
     def witness(
         self, schnorr: Sequence[bytes], signatures: Mapping[str, Signature], hints: Sequence[int]
@@ -123,6 +121,32 @@ class ProofLeaf:
         if len(hints) != len(self.proof.hints) or len(schnorr) != 1:
             raise WitnessError(f"{self.name}: hints {self.proof.hints} and one signature needed, got {tuple(hints)}")
         return [*used_items([signatures[path] for path in self.proof.keys], hints), *signer_items(schnorr)]
+
+    def decode(self, items: Sequence[bytes]) -> tuple[dict[str, Signature], Hints]:
+        """Read signatures by key path and hints from a witness (without script and control block).
+
+        Raises WitnessError where a signature is not its key's, or something is not of its form.
+        """
+        below, _ = split_signers(self.name, items, 1)
+        try:
+            read, raw_hints = parse_used(below, self._schemes(), len(self.proof.hints))
+            signatures = dict(zip(self.proof.keys, read, strict=True))
+            for path, signature in signatures.items():
+                key = self.public[path]
+                key.scheme.check(key.values, signature)
+            return signatures, tuple(decode_number(item) for item in raw_hints)
+        except (OneTimeError, ScriptError) as error:
+            raise WitnessError(f"{self.name}: {error}") from error
+
+    def _schemes(self) -> list[AnyScheme]:
+        return [self.public[path].scheme for path in self.proof.keys]
+
+
+def write_body(b: ScriptBuilder, body: Callable[[ScriptBuilder], None]) -> None:
+    """Write a proof's body to the script's end: ``numbers of the keys | hints -> 1``; fails unless the proof holds."""
+    body(b)
+    b.drop(len(b.stack))
+    b.number(1, "won")
 
 
 def proof_builder(proof: Proof, public: Mapping[str, PublicKey]) -> ScriptBuilder:

@@ -35,18 +35,16 @@ from bitcoin.core import script as op
 
 from bitvm.leaves.choice import choice_symbols
 from bitvm.leaves.fields import outline, pick, points
+from bitvm.leaves.labels import SLOT, differing_slot, require_other_label
 from bitvm.leaves.message import Message
 from bitvm.leaves.proof import Hints, Proof, Said
 from bitvm.script.builder import ScriptBuilder
-from bitvm.script.onetime import NODE
-from bitvm.script.u4 import pick_indexed, require_index, require_number
+from bitvm.script.u4 import require_number
 
 Side = Literal["left", "right"]
 Answer = Literal["outline", "detail"]
 
 INDEX = "Step/index"
-SLOT = "slot"
-"""The hint: a slot in which the labels of root and point differ."""
 
 
 # ---- messages
@@ -145,7 +143,7 @@ class _Comparison:
         b.drop(2 * (self.level - 1))
         self._require_choice(b)
         self._require_later_choices(b)
-        _require_different(b, _indices(self.root), _indices(self.point))
+        require_other_label(b, self.root, self.point)
 
     def _require_choice(self, b: ScriptBuilder) -> None:
         """``… low high -> …``; fails unless d_r selects this point."""
@@ -175,23 +173,4 @@ class _Comparison:
         later = said.choices[self.level :]
         if said.choices[self.level - 1] + self.past != place or any(choice != self.last_choice for choice in later):
             return None
-        labels = zip(said.signatures[self.root].indices, said.signatures[self.point].indices, strict=True)
-        return next(((slot,) for slot, (root, point) in enumerate(labels) if root != point), None)
-
-
-def _indices(path: str) -> list[str]:
-    """Names of the numbers of a `NODE` key, slot 0 first."""
-    transaction, field = path.split("/")
-    return [f"{transaction.lower()}.{field}.{slot}" for slot in range(NODE.slots)]
-
-
-def _require_different(b: ScriptBuilder, one: list[str], other: list[str]) -> None:
-    """``… one … other … | slot -> … | ``; fails unless ``0 <= slot < 38`` and the labels differ in that slot."""
-    b.from_alt()
-    require_index(b, NODE.slots, SLOT)
-    b.pick_at(0)
-    pick_indexed(b, one, "index")
-    b.roll(SLOT)
-    pick_indexed(b, other, "other index")
-    b.binary(op.OP_NUMNOTEQUAL)
-    b.verify()
+        return differing_slot(said, self.root, self.point)

@@ -25,12 +25,11 @@ from math import isqrt
 from bitcoin.core import script as op
 
 from bitvm.leaves.execution import decode
-from bitvm.leaves.fields import numbers
+from bitvm.leaves.labels import SLOT, differing_slot, require_other_label
 from bitvm.leaves.proof import Hints, Proof, Said, won
 from bitvm.leaves.statement import FIELDS, OPERATION, STATUS, Words
 from bitvm.script.builder import ScriptBuilder
-from bitvm.script.onetime import NODE
-from bitvm.script.u4 import is_value_or_plus_8, less_than, pick_indexed, require_index, require_number
+from bitvm.script.u4 import is_value_or_plus_8, less_than, require_number
 from lvm import isa
 from lvm.outcome import HALTED_BY_ECALL, Outcome
 
@@ -44,28 +43,6 @@ _WITHOUT_RD = isa.OPCODES_WITHOUT_RD - {isa.STORE}
 def verdict_proofs(levels: int, width: int) -> tuple[Proof, ...]:
     """Return the proofs for a game of ``levels`` choices among ``width`` intervals."""
     return (*_NO_WRITE, _final_root(levels, width), _accepted(levels, width))
-
-
-# ---- labels
-
-
-def _require_other_label(b: ScriptBuilder, left: str, right: str) -> None:
-    """``… left … right … | slot … -> … left … right … | …``; fails unless the labels differ in the hinted slot."""
-    b.from_alt()
-    require_index(b, NODE.slots, "slot")
-    b.pick("slot")
-    pick_indexed(b, numbers(left, NODE), "left")
-    b.roll("slot")
-    pick_indexed(b, numbers(right, NODE), "right")
-    b.binary(op.OP_NUMNOTEQUAL)
-    b.verify()
-
-
-def _other_slot(said: Said, left: str, right: str) -> Hints | None:
-    """Twin of `_require_other_label`."""
-    pairs = zip(said.signatures[left].indices, said.signatures[right].indices, strict=True)
-    slot = next((slot for slot, (one, other) in enumerate(pairs) if one != other), None)
-    return None if slot is None else (slot,)
 
 
 # ---- no data word is written
@@ -114,12 +91,12 @@ def _no_write(
     def body(b: ScriptBuilder) -> None:
         """Win iff the step writes no data word for this reason, and M is not A."""
         require(b)
-        _require_other_label(b, _BEFORE, _WRITTEN)
+        require_other_label(b, _BEFORE, _WRITTEN)
 
     def wins(said: Said) -> Hints | None:
-        return _other_slot(said, _BEFORE, _WRITTEN) if applies(said.words) else None
+        return differing_slot(said, _BEFORE, _WRITTEN) if applies(said.words) else None
 
-    return Proof(f"no_write.{reason}", statement, (f"Step/{OPERATION}", _BEFORE, _WRITTEN), ("slot",), body, wins)
+    return Proof(f"no_write.{reason}", statement, (f"Step/{OPERATION}", _BEFORE, _WRITTEN), (SLOT,), body, wins)
 
 
 _NO_WRITE = (
@@ -163,13 +140,13 @@ def _final_root(levels: int, width: int) -> Proof:
     def body(b: ScriptBuilder) -> None:
         """Win iff this is the last step, and the labels differ."""
         _require_last_step(b, levels, width)
-        _require_other_label(b, _AFTER, _FINAL)
+        require_other_label(b, _AFTER, _FINAL)
 
     def wins(said: Said) -> Hints | None:
-        return _other_slot(said, _AFTER, _FINAL) if _is_last_step(said, levels, width) else None
+        return differing_slot(said, _AFTER, _FINAL) if _is_last_step(said, levels, width) else None
 
     statement = "the state after the last step does not have the final root of the claim"
-    return Proof("final_root", statement, (_INDEX, _AFTER, _FINAL), ("slot",), body, wins)
+    return Proof("final_root", statement, (_INDEX, _AFTER, _FINAL), (SLOT,), body, wins)
 
 
 def _accepted(levels: int, width: int) -> Proof:

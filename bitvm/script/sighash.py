@@ -128,9 +128,7 @@ def taproot_sighash(
 ) -> bytes:
     """Return the 32-byte message that a signature in input `index` of `tx` signs; see `SighashMaker`."""
     maker = SighashMaker(tx, spent)
-    return maker.sighash(
-        index, leaf_hash=leaf_hash, hash_type=hash_type, annex=annex, code_separator=code_separator
-    )
+    return maker.sighash(index, leaf_hash=leaf_hash, hash_type=hash_type, annex=annex, code_separator=code_separator)
 
 
 def _output(output: CTxOut) -> bytes:

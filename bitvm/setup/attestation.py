@@ -17,7 +17,6 @@ A message that is refused changes nothing, neither in the store nor in the journ
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -30,7 +29,14 @@ from bitvm.script.onetime.chain import item_bytes
 from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme
 from bitvm.setup.input_store import InputStore, InputStoreError
-from bitvm.setup.messages import MAX_MESSAGE_BYTES, MessageError, _hex, _take
+from bitvm.setup.messages import (
+    MAX_MESSAGE_BYTES,
+    MessageError,
+    hex_field,
+    read_envelope,
+    take_fields,
+    write_envelope,
+)
 from lvm.boot import InputTooLargeError, input_root
 from lvm.layout import HASH_BYTES
 
@@ -117,11 +123,11 @@ class AttestationRequest:
         """Read the fields; raises MessageError."""
         readers = {
             **_NUMBERS,
-            "input_root": _hex(HASH_BYTES),
-            "input": _hex(),
-            "signature": _hex(SIGNATURE_BYTES),
+            "input_root": hex_field(HASH_BYTES),
+            "input": hex_field(),
+            "signature": hex_field(SIGNATURE_BYTES),
         }
-        return cls(**_take(body, cls.KIND, **readers))
+        return cls(**take_fields(body, cls.KIND, **readers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,8 @@ class Attestation:
     @classmethod
     def read(cls, body: Any) -> Self:
         """Read the fields; raises MessageError."""
-        readers = {**_NUMBERS, "input_root": _hex(HASH_BYTES), "signature": _hex()}
-        return cls(**_take(body, cls.KIND, **readers))
+        readers = {**_NUMBERS, "input_root": hex_field(HASH_BYTES), "signature": hex_field()}
+        return cls(**take_fields(body, cls.KIND, **readers))
 
 
 Body = AttestationRequest | Attestation
@@ -158,45 +164,27 @@ BodyT = TypeVar("BodyT", AttestationRequest, Attestation)
 
 def encode(party: str, body: Body) -> bytes:
     """Return a message of ``party`` as bytes, in the one form that `decode` takes."""
-    message = {"kind": body.KIND, "party": party, "body": body.body()}
-    return json.dumps(message, sort_keys=True, separators=(",", ":")).encode()
+    return write_envelope(body.KIND, party, body.body())
 
 
 def decode_request(data: bytes) -> tuple[str, AttestationRequest]:
     """Return sender and body of a request; raises MessageError."""
-    party, body = _envelope(data, AttestationRequest)
-    return party, _canonical(data, party, AttestationRequest.read(body))
+    return _decode(data, AttestationRequest)
 
 
 def decode_attestation(data: bytes) -> tuple[str, Attestation]:
     """Return sender and body of an attestation; raises MessageError."""
-    party, body = _envelope(data, Attestation)
-    return party, _canonical(data, party, Attestation.read(body))
+    return _decode(data, Attestation)
 
 
-def _envelope(data: bytes, kind: type[Body]) -> tuple[str, Any]:
-    if len(data) > kind.MAX_BYTES:
-        raise MessageError(f"a message of {len(data)} bytes; at most {kind.MAX_BYTES} are read as {kind.KIND}")
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise MessageError("not a JSON message") from error
-
-    def text(value: Any, where: str) -> str:
-        if not isinstance(value, str):
-            raise MessageError(f"{where}: text needed")
-        return value
-
-    envelope = _take(message, "message", kind=text, party=text, body=lambda value, _: value)
-    if envelope["kind"] != kind.KIND:
-        raise MessageError(f"message.kind: {kind.KIND!r} needed, got {envelope['kind']!r:.40}")
-    return envelope["party"], envelope["body"]
-
-
-def _canonical(data: bytes, party: str, body: BodyT) -> BodyT:
+def _decode(data: bytes, kind: type[BodyT]) -> tuple[str, BodyT]:
+    name, party, fields = read_envelope(data, kind.MAX_BYTES)
+    if name != kind.KIND:
+        raise MessageError(f"message.kind: {kind.KIND!r} needed, got {name!r:.40}")
+    body = kind.read(fields)
     if encode(party, body) != data:
         raise MessageError(f"{body.KIND}: not in the one form it has as bytes")
-    return body
+    return party, body
 
 
 def request_hash(setup: bytes, claim: int, attempt: int, root: bytes) -> bytes:

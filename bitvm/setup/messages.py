@@ -24,7 +24,13 @@ class MessageError(ValueError):
     """A message that is not of its form; names kind, field and what was expected."""
 
 
-def _hex(size: int | None = None) -> Callable[[Any, str], bytes]:
+Reader = Callable[[Any, str], Any]
+"""Reads a JSON value, given where it stands in the message; raises MessageError where it is not of its form."""
+
+
+def hex_field(size: int | None = None) -> Callable[[Any, str], bytes]:
+    """Return a `Reader` of hexadecimal text: of ``size`` bytes, or of any number."""
+
     def read(value: Any, where: str) -> bytes:
         try:
             data = bytes.fromhex(value)
@@ -55,8 +61,8 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _take(value: Any, where: str, /, **readers: Callable[[Any, str], Any]) -> dict[str, Any]:
-    """Read exactly the given fields of an object."""
+def take_fields(value: Any, where: str, /, **readers: Reader) -> dict[str, Any]:
+    """Read an object that has exactly these fields; raises MessageError, naming the field after ``where``."""
     fields = _mapping(value, where)
     if unknown := sorted(set(fields) - set(readers)):
         raise MessageError(f"{where}: unknown fields {unknown}")
@@ -70,7 +76,9 @@ def _coins(value: Any, where: str) -> tuple[Coin, ...]:
         raise MessageError(f"{where}: a list needed")
     coins = []
     for position, item in enumerate(value):
-        fields = _take(item, f"{where}[{position}]", txid=_hex(32), vout=_index, value=_amount, script=_hex())
+        fields = take_fields(
+            item, f"{where}[{position}]", txid=hex_field(32), vout=_index, value=_amount, script=hex_field()
+        )
         coins.append(
             Coin(COutPoint(fields["txid"], fields["vout"]), CTxOut(fields["value"], CScript(fields["script"])))
         )
@@ -78,7 +86,7 @@ def _coins(value: Any, where: str) -> tuple[Coin, ...]:
 
 
 def _hex_values(value: Any, where: str) -> dict[str, bytes]:
-    return {name: _hex()(item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
+    return {name: hex_field()(item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +130,14 @@ class Offer:
     def read(cls, body: Any) -> Self:
         """Read the fields; raises MessageError."""
         readers = {
-            "parameters": _hex(32),
-            "nonce": _hex(32),
+            "parameters": hex_field(32),
+            "nonce": hex_field(32),
             "coins": _coins,
             "change": _amount,
-            "change_script": _hex(),
-            "payout_script": _hex(),
+            "change_script": hex_field(),
+            "payout_script": hex_field(),
         }
-        return cls(**_take(body, cls.KIND, **readers))
+        return cls(**take_fields(body, cls.KIND, **readers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,16 @@ class Keys:
     @classmethod
     def read(cls, body: Any) -> Self:
         """Read the fields; raises MessageError."""
-        return cls(**_take(body, cls.KIND, key=_hex(32), stake_key=_hex(32), anchor_key=_hex(32), one_time=_hex()))
+        return cls(
+            **take_fields(
+                body,
+                cls.KIND,
+                key=hex_field(32),
+                stake_key=hex_field(32),
+                anchor_key=hex_field(32),
+                one_time=hex_field(),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +186,7 @@ class Agreement:
     @classmethod
     def read(cls, body: Any) -> Self:
         """Read the fields; raises MessageError."""
-        return cls(**_take(body, cls.KIND, graph=_hex(32), signatures=_hex()))
+        return cls(**take_fields(body, cls.KIND, graph=hex_field(32), signatures=hex_field()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +204,7 @@ class FundSignatures:
     @classmethod
     def read(cls, body: Any) -> Self:
         """Read the fields; raises MessageError."""
-        return cls(**_take(body, cls.KIND, witnesses=_hex_values))
+        return cls(**take_fields(body, cls.KIND, witnesses=_hex_values))
 
 
 Body = Offer | Keys | Agreement | FundSignatures
@@ -196,26 +213,39 @@ _KINDS: Mapping[str, type[Body]] = {kind.KIND: kind for kind in (Offer, Keys, Ag
 
 def encode(party: str, body: Body) -> bytes:
     """Return a message of ``party`` as bytes."""
-    message = {"kind": body.KIND, "party": party, "body": body.body()}
-    return json.dumps(message, sort_keys=True, separators=(",", ":")).encode()
+    return write_envelope(body.KIND, party, body.body())
 
 
 def decode(data: bytes) -> tuple[str, Body]:
     """Return sender and body of a message; raises MessageError."""
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise MessageError(f"a message of {len(data)} bytes; at most {MAX_MESSAGE_BYTES} are read")
+    name, party, body = read_envelope(data, MAX_MESSAGE_BYTES)
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise MessageError(f"message.kind: one of {sorted(_KINDS)} needed, got {name!r:.40}")
+    return party, kind.read(body)
+
+
+# ---- what every message is wrapped in
+
+
+def write_envelope(kind: str, party: str, body: Mapping[str, Any]) -> bytes:
+    """Return a message as bytes; ``body`` holds JSON values."""
+    return json.dumps({"kind": kind, "party": party, "body": body}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def read_envelope(data: bytes, most: int) -> tuple[str, str, Any]:
+    """Return kind, party and body of a message of at most ``most`` bytes; raises MessageError."""
+    if len(data) > most:
+        raise MessageError(f"a message of {len(data)} bytes; at most {most} are read")
     try:
         message = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise MessageError("not a JSON message") from error
+    envelope = take_fields(message, "message", kind=_text, party=_text, body=lambda value, _: value)
+    return envelope["kind"], envelope["party"], envelope["body"]
 
-    def text(value: Any, where: str) -> str:
-        if not isinstance(value, str):
-            raise MessageError(f"{where}: text needed")
-        return value
 
-    envelope = _take(message, "message", kind=text, party=text, body=lambda value, _: value)
-    kind = _KINDS.get(envelope["kind"])
-    if kind is None:
-        raise MessageError(f"message.kind: one of {sorted(_KINDS)} needed, got {envelope['kind']!r}")
-    return envelope["party"], kind.read(envelope["body"])
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise MessageError(f"{where}: text needed")
+    return value

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
-from bitvm.game.moves import Decision, Move, SayCommitment, Wait
+from bitvm.game.moves import Move, SayCommitment, Wait
 from bitvm.game.position import Position
-from bitvm.graph.model import PROVER, Input, challenger
+from bitvm.graph.model import PROVER, challenger
 from bitvm.graph.setting import game_name
 from bitvm.leaves.fields import WORDS_A_GROUP
 from lvm.layout import LEAF_WORDS, WORD_BYTES, physical_word
@@ -29,6 +29,7 @@ from regtest.cases import (
     challenger_of,
     deviating,
     flipping,
+    from_age,
     on_moves,
     plain_name,
     prover_of,
@@ -71,19 +72,6 @@ def silent_in_games(silences: Mapping[int, str]) -> Deviation:
     """Return the deviation of a prover that never makes a move of these: plain names by game."""
     silent = {game_name(number, name) for number, name in silences.items()}
     return on_moves(lambda _, move: Wait("silent", over=True) if move.template in silent else move)
-
-
-def from_age(age: int, *names: str) -> Deviation:
-    """Return the deviation that makes these moves, or all, in blocks at least ``age`` after what they spend."""
-
-    def later(position: Position, move: Move) -> Decision:
-        first = position.graph[move.template].inputs[0]
-        if (names and plain_name(move) not in names) or not isinstance(first, Input):
-            return move
-        due = position.confirmed[first.source.name].height + age
-        return move if position.height + 1 >= due else Wait("every move takes its time", due)
-
-    return on_moves(later)
 
 
 def until_paid(strategy: Strategy, last: str) -> Strategy:
@@ -356,9 +344,7 @@ def _slow() -> Iterator[Case]:
         challenger(1),
         "1/Slash_after_Refute_after_Close",
         liar(late, on_moves(garbled), flipping("Path", "Path/before_1"), lie=MISREAD),
-        lambda: deviating(
-            challenger_of(1, scene.run()), late, from_age(scene.DELTA_CLAIM - 1, "Challenge")
-        ),
+        lambda: deviating(challenger_of(1, scene.run()), late, from_age(scene.DELTA_CLAIM - 1, "Challenge")),
         absent=("LatePayout", "Payout"),
     )
     yield combined(

@@ -19,7 +19,18 @@ from bitvm.game.trace_list import interval_start
 from bitvm.graph.model import PROVER, challenger
 from lvm.layout import HASH_BYTES
 from lvm.machine import Machine, StepRoots, step_roots
-from regtest.cases import Case, Deviation, on_moves, plain_name, silent_at
+from regtest.cases import (
+    Case,
+    Deviation,
+    Seats,
+    challenger_of,
+    deviating,
+    from_age,
+    on_moves,
+    plain_name,
+    prover_of,
+    silent_at,
+)
 from regtest.hostile import Lie
 from regtest.lies.ends import ROW, WRONG, claiming, revealing, stepping
 from regtest.lies.paths import READS, WRITES
@@ -39,6 +50,7 @@ def list_cases() -> Iterator[Case]:
     yield from _garbled()
     yield from _answers()
     yield from _compared()
+    yield from _compared_twice()
     yield from _silences()
     yield from _several()
     yield from _harmless()
@@ -173,6 +185,26 @@ def _compared() -> Iterator[Case]:
             row, leaf = f"list_{level}/compared/right_{interval}", f"compare.right.{_answer_of(level, interval + 1)}"
             told = _only(right, and_then(step_roots, UNUSED))
             yield caught(row, story, told, "1/Slash_after_Compare_right", deviations=(withheld,), leaves=(leaf,))
+
+
+def _compared_twice() -> Iterator[Case]:
+    """The same against two challengers, of which the second comes a block later, when the bond is gone."""
+    withheld = listing("Claim", _GARBLES["withheld"])
+    for page, step, tell in (
+        ("left", WIDTH * GROUP, elsewhere(UNUSED)),
+        ("right", WIDTH * (GROUP + 1) - 1, and_then(step_roots, UNUSED)),
+    ):
+
+        def seats(step: int = step, tell: Callable[[Machine], StepRoots] = tell) -> Seats:
+            true = GUEST.run()
+            second = deviating(challenger_of(2, true), from_age(GUEST.parameters().confirmations + 2, "Challenge"))
+            liar = deviating(prover_of(lying(_only(step, tell))), withheld)
+            strategies = {PROVER: liar, challenger(1): challenger_of(1, true), challenger(2): second}
+            return Seats(GUEST.parameters(challengers=2), strategies)
+
+        story = f"list 1 is withheld, and two challengers compare the {page} end of the step"
+        ends = (f"1/Slash_after_Compare_{page}", f"2/Reclaim_after_Compare_{page}")
+        yield Case(f"lie/list_1/compared/{page}_twice", story, challenger(1), ends, seats)
 
 
 def _answer_of(level: int, point: int) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from bitvm.graph.model import Input
 from bitvm.graph.setting import game_name
-from bitvm.leaves.execution.catalogue import BITVMX_BYTES, leaf_bytes
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.leaves.execution.base import ExecutionLeaf
+from bitvm.leaves.execution.catalogue import BITVMX_BYTES, EXECUTION_LEAVES, leaf_bytes
 from bitvm.leaves.statement import words_of
 from bitvm.script.weight import witness_weight
 from lvm.record import StepRecord
@@ -67,14 +67,13 @@ class DisputedStep:
 
 @dataclass(frozen=True, slots=True)
 class VerdictLeaf:
-    """The leaf through which the bond was slashed.
+    """The execution leaf through which the bond was slashed.
 
     script_bytes: of the whole script. body_bytes: without signatures and public values. weight: of the whole witness
     of that input. bitvmx_bytes: of BitVMX's leaf for the same instruction, without signatures, where known.
     """
 
-    leaf: SignedExecutionLeaf
-    statement: str
+    leaf: ExecutionLeaf
     script_bytes: int
     body_bytes: int
     weight: int
@@ -129,7 +128,7 @@ def disputed_step(result: Result, number: int) -> DisputedStep | None:
 
 
 def verdict_leaf(result: Result, number: int) -> VerdictLeaf | None:
-    """Return the leaf that judged the step of game ``number``, None if none did."""
+    """Return the execution leaf that judged the step of game ``number``, None if none did."""
     name = game_name(number, "Slash")
     seen = result.position.confirmed.get(name)
     spent = result.position.graph[name].inputs[0]
@@ -137,8 +136,8 @@ def verdict_leaf(result: Result, number: int) -> VerdictLeaf | None:
         return None
     items = [bytes(item) for item in seen.transaction.wit.vtxinwit[0].scriptWitness.stack]
     script = items[-2]
-    for leaf in map(spent.leaf, spent.leaves):
-        if isinstance(leaf, SignedExecutionLeaf) and leaf.script == script:
-            statement, bitvmx = leaf.leaf.statement, BITVMX_BYTES.get(leaf.name)
-            return VerdictLeaf(leaf, statement, len(script), leaf_bytes()[leaf.name], witness_weight(items), bitvmx)
+    for leaf in EXECUTION_LEAVES:
+        if spent.leaf(leaf.name).script == script:
+            bitvmx = BITVMX_BYTES.get(leaf.name)
+            return VerdictLeaf(leaf, len(script), leaf_bytes()[leaf.name], witness_weight(items), bitvmx)
     return None

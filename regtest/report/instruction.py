@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bitvm.figures import body_script
+from bitvm.leaves.execution.frame import body_script
 from bitvm.script.listing import listing
 from lvm import isa
 from lvm.outcome import Outcome
@@ -108,15 +108,15 @@ def judge(leaf: VerdictLeaf) -> Markup:
     """Return what is known of the leaf that judged the step."""
     facts: list[tuple[str, Child]] = [
         ("Leaf", element("code", leaf.leaf.name)),
-        ("It accepts only if", leaf.statement),
-        ("Opens the signed words", ", ".join(leaf.leaf.leaf.groups)),
+        ("It accepts only if", leaf.leaf.statement),
+        ("Opens the signed words", ", ".join(leaf.leaf.groups)),
         ("Script", f"{leaf.script_bytes:,} bytes, {leaf.body_bytes:,} of them without signatures and keys"),
         ("Whole witness", f"{leaf.weight:,} weight units"),
     ]
     if leaf.bitvmx_bytes is not None:
         facts.append(("BitVMX's leaf for it", f"{leaf.bitvmx_bytes:,} bytes without signatures"))
     rows = [[element("dt", name), element("dd", value)] for name, value in facts]
-    code = "\n".join(listing(body_script(leaf.leaf.leaf)))
+    code = "\n".join(listing(body_script(leaf.leaf)))
     note = "On the stack lie the nibbles of the words that it opens, on the alt stack the challenger's hints."
     script = element("details", element("summary", "Read its Script"), element("p", note), element("pre", code))
     return element("div", element("dl", rows, class_="facts"), script)

@@ -6,7 +6,7 @@ Drawn in one column of trunk and one of branches, so that it can be read on a ph
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bitvm.graph.graph import Graph
@@ -30,8 +30,11 @@ class Row:
     branches: tuple[Template, ...]
 
 
-def rows_of(graph: Graph, number: int) -> list[Row]:
-    """Return the trunk of challenger ``number``'s game from Fund on, each with the branches that could follow."""
+def rows_of(graph: Graph, number: int, played: Collection[str] = ()) -> list[Row]:
+    """Return the trunk of challenger ``number``'s game from Fund on, each with the branches that could follow.
+
+    The trunk is what was played, and goes on to the judgement of the step where nothing was.
+    """
     games = ("", str(number))
     own = [template for template in graph.templates.values() if template.name.rpartition("/")[0] in games]
     children: dict[str, list[Template]] = {template.name: [] for template in own}
@@ -44,12 +47,19 @@ def rows_of(graph: Graph, number: int) -> list[Row]:
         """How many transactions can follow; of two that end the game, the one that need not wait counts as longer."""
         return 1 + max((depth(child)[0] for child in children[template.name]), default=0), lock_blocks(template) == 0
 
+    def was_played(template: Template) -> int:
+        """How many played transactions lie on the best way from here."""
+        return (template.name in played) + max(map(was_played, children[template.name]), default=0)
+
+    def weight(template: Template) -> tuple[int, bool, int, bool]:
+        return was_played(template), short(template.name) == "Slash", *depth(template)
+
     rows: list[Row] = []
     following = own[:1]
     while following:
-        trunk = max(following, key=depth)
+        trunk = max(following, key=weight)
         following = children[trunk.name]
-        longest = max(following, key=depth, default=None)
+        longest = max(following, key=weight, default=None)
         rows.append(Row(trunk, tuple(template for template in following if template is not longest)))
     return rows
 
@@ -67,7 +77,7 @@ def lock_blocks(template: Template) -> int:
 def draw(graph: Graph, number: int, confirmations: Sequence[Confirmation]) -> Markup:
     """Return the picture; what lies two or more moves beyond the end of the play is only counted."""
     played = {confirmation.name: confirmation for confirmation in confirmations}
-    rows = rows_of(graph, number)
+    rows = rows_of(graph, number, played)
     last = max(i for i, row in enumerate(rows) if row.trunk.name in played)
     shown, hidden = rows[: last + 2], rows[last + 2 :]
     parts: list[Markup] = []

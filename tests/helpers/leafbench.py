@@ -19,9 +19,10 @@ from bitcoin.core import script as op
 from pbk.script import PrecomputedTransactionData
 
 from bitvm.keys.schnorr import SigningKey
-from bitvm.leaves.execution.base import ExecutionLeaf, Words, body_builder
-from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES, winning_leaves
-from bitvm.leaves.execution.frame import GROUP_SCHEMES, SignedExecutionLeaf, write_body
+from bitvm.leaves.execution.base import ExecutionLeaf, Words
+from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES, EXECUTION_PROOFS, winning_leaves
+from bitvm.leaves.execution.frame import GROUP_SCHEMES, body_script, group_path
+from bitvm.leaves.proof import Proof, ProofLeaf
 from bitvm.leaves.statement import nibbles_of, words_of
 from bitvm.script.builder import encode_number
 from bitvm.script.engine import ALL_FLAGS, kernel_transaction
@@ -36,6 +37,7 @@ from lvm.spec.interpreter import SpecMachine
 
 AMOUNT = 100_000
 LEAVES: Mapping[str, ExecutionLeaf] = {leaf.name: leaf for leaf in EXECUTION_LEAVES}
+PROOFS: Mapping[str, Proof] = {proof.name: proof for proof in EXECUTION_PROOFS}
 
 RESULTS: Mapping[str, int] = {
     "outcome": 0xF,
@@ -80,9 +82,7 @@ class Spender:
 @cache
 def _body_spender(name: str) -> Spender:
     leaf = LEAVES[name]
-    builder = body_builder(leaf)
-    write_body(builder, leaf)
-    return Spender(bytes([op.OP_TOALTSTACK]) * len(leaf.hints) + builder.script())
+    return Spender(bytes([op.OP_TOALTSTACK]) * len(leaf.hints) + body_script(leaf))
 
 
 def body_items(leaf: ExecutionLeaf, words: Words) -> list[bytes]:
@@ -102,7 +102,7 @@ def body_accepts_items(leaf: ExecutionLeaf, items: Sequence[bytes]) -> bool:
 
 
 class Signed:
-    """The prover's keys, the challenger's key, and every leaf made from them."""
+    """The prover's keys by group, the challenger's key, and every leaf made from them."""
 
     def __init__(self, seed: int = 1) -> None:
         self.mover = SigningKey(struct.pack(">32s", bytes([seed]) * 32))
@@ -113,11 +113,11 @@ class Signed:
 
     @cached_property
     def public(self) -> dict[str, PublicKey]:
-        return {group: PublicKey(secret.scheme, secret.public) for group, secret in self.secrets.items()}
+        return {group_path(group): PublicKey(secret.scheme, secret.public) for group, secret in self.secrets.items()}
 
     @cache  # noqa: B019 - a bench lives as long as the tests
-    def leaf(self, name: str) -> SignedExecutionLeaf:
-        return SignedExecutionLeaf(LEAVES[name], "challenger", self.mover.public_key, self.public)
+    def leaf(self, name: str) -> ProofLeaf:
+        return ProofLeaf(PROOFS[name], "challenger", self.mover.public_key, self.public)
 
     @cache  # noqa: B019
     def spender(self, name: str) -> tuple[Spender, bytes]:
@@ -125,11 +125,11 @@ class Signed:
         return spender, self.mover.sign(spender.sighash())
 
     def sign(self, words: Words, groups: Sequence[str]) -> dict[str, Signature]:
-        return {group: self.secrets[group].sign(nibbles_of(group, words)) for group in groups}
+        """Sign groups of a statement; signatures by key path."""
+        return {group_path(group): self.secrets[group].sign(nibbles_of(group, words)) for group in groups}
 
     def witness(self, name: str, words: Words, hints: Sequence[int]) -> list[bytes]:
-        leaf = self.leaf(name)
-        return leaf.witness([self.spender(name)[1]], self.sign(words, leaf.leaf.groups), hints)
+        return self.leaf(name).witness([self.spender(name)[1]], self.sign(words, LEAVES[name].groups), hints)
 
     def accepts(self, name: str, words: Words, hints: Sequence[int]) -> bool:
         return self.accepts_items(name, self.witness(name, words, hints))

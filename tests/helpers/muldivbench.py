@@ -7,8 +7,8 @@ from random import Random
 from bitcoin.core import script as op
 from leafbench import Spender, body_items
 
-from bitvm.leaves.execution.base import ExecutionLeaf, Words, body_builder
-from bitvm.leaves.execution.frame import write_body
+from bitvm.leaves.execution.base import ExecutionLeaf, Words
+from bitvm.leaves.execution.frame import body_script
 from bitvm.leaves.execution.muldiv import MULDIV_LEAVES
 from bitvm.script.builder import encode_number
 from lvm.spec import muldiv
@@ -50,9 +50,7 @@ def statement(name: str, rs1: int, rs2: int, rng: Random) -> dict[str, int]:
 @cache
 def _spender(name: str) -> Spender:
     leaf = LEAVES[name]
-    builder = body_builder(leaf)
-    write_body(builder, leaf)
-    return Spender(bytes([op.OP_TOALTSTACK]) * len(leaf.hints) + builder.script())
+    return Spender(bytes([op.OP_TOALTSTACK]) * len(leaf.hints) + body_script(leaf))
 
 
 def accepts(leaf: ExecutionLeaf, words: Words, hints: Sequence[int]) -> bool:

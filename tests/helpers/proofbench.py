@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from math import isqrt, log2
 
+from leafbench import Spender
+
 from bitvm.keys.schnorr import SigningKey
 from bitvm.leaves import fields
 from bitvm.leaves.message import Message, MessageLeaf
@@ -16,7 +18,6 @@ from bitvm.leaves.step import ROOTS
 from bitvm.script.onetime import NODE, Signature, Window
 from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme, SecretKey
-from leafbench import Spender
 
 
 def schemes(levels: int = 5, width: int = 64) -> dict[str, AnyScheme]:

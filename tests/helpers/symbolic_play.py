@@ -96,4 +96,3 @@ def check_longest(exploration: Exploration, blocks: int) -> None:
     exploration.longest = blocks
     if blocks + exploration.parameters.confirmations >= exploration.parameters.delta_long:
         fail(exploration, 11, f"a run takes {blocks} blocks")
-

@@ -47,10 +47,15 @@ def owed(graph: Graph) -> dict[str, tuple[str, str]]:
     """Return, by timeout, who owes which move: what the other party could have spent the same output with."""
     found = {}
     for timeout in filter(is_timeout, graph.templates.values()):
-        outpoints = {spent.outpoint for spent in timeout.inputs}
-        for rival in graph.templates.values():
-            if rival.mover != timeout.mover and outpoints & {spent.outpoint for spent in rival.inputs[:1]}:
-                found[timeout.name] = (rival.mover, rival.name.rpartition("/")[2])
+        outpoints = [spent.outpoint for spent in timeout.inputs]
+        rivals = [
+            rival
+            for rival in graph.templates.values()
+            if rival.mover != timeout.mover and rival.inputs[0].outpoint in outpoints
+        ]
+        if rivals:
+            rival = min(rivals, key=lambda rival: outpoints.index(rival.inputs[0].outpoint))
+            found[timeout.name] = (rival.mover, rival.name.rpartition("/")[2])
     return found
 
 

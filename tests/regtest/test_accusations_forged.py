@@ -18,7 +18,6 @@ from bitvm.game.position import Position
 from bitvm.game.proofs import find_proof
 from bitvm.graph.model import Input, Template
 from bitvm.keys.schnorr import SigningKey
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
 from bitvm.leaves.fields import ENTRIES, NARROW_GAPS, START_GAPS, TREE_GAPS, Kind
 from bitvm.leaves.proof import ProofLeaf
 from bitvm.script.engine import failing_input
@@ -28,8 +27,6 @@ from regtest.accusations.together import MISREAD, lying
 
 HINTS = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 30, 37, 38, 63, 255, -1, 2**31 - 1, 2**35)
 """In range of some leaf and out of it; the last is no number to Script."""
-
-Leaf = ProofLeaf | SignedExecutionLeaf
 
 
 @dataclass(frozen=True)
@@ -99,24 +96,18 @@ def table(tmp_path_factory) -> tuple[OfflineGame, Path]:
     return game, folder
 
 
-def winning_leaves(template: Template) -> Iterator[Leaf]:
+def winning_leaves(template: Template) -> Iterator[ProofLeaf]:
     spent = template.inputs[0]
     assert isinstance(spent, Input)
     for name in spent.leaves:
         leaf = spent.leaf(name)
-        assert isinstance(leaf, Leaf)
+        assert isinstance(leaf, ProofLeaf)
         yield leaf
 
 
-def keys_of(leaf: Leaf) -> set[str]:
-    return set(leaf.proof.keys) if isinstance(leaf, ProofLeaf) else {f"Step/{group}" for group in leaf.leaf.groups}
-
-
-def hints_of(leaf: Leaf) -> tuple[str, ...]:
-    return leaf.proof.hints if isinstance(leaf, ProofLeaf) else leaf.leaf.hints
-
-
-def spend(game: OfflineGame, position: Position, template: Template, leaf: Leaf, hints: tuple[int, ...]) -> int | None:
+def spend(
+    game: OfflineGame, position: Position, template: Template, leaf: ProofLeaf, hints: tuple[int, ...]
+) -> int | None:
     """Return the input that fails when the leaf is spent with what the opponent signed."""
     transaction = game.responders[template.mover].transaction(
         Move(template.name, "falsely", Prove(hints), leaf.name), position
@@ -130,10 +121,10 @@ def attack(game: OfflineGame, template: Template, tries: int, rng: Random) -> se
     heard = position.heard(1).keys()
     attacked = set()
     for leaf in winning_leaves(template):
-        if not keys_of(leaf) <= heard:
+        if not set(leaf.proof.keys) <= heard:
             continue
         attacked.add(leaf.name)
-        wanted = len(hints_of(leaf))
+        wanted = len(leaf.proof.hints)
         for _ in range(tries if wanted else 1):
             hints = tuple(rng.choice(HINTS) for _ in range(wanted))
             assert spend(game, position, template, leaf, hints) == 0, (template.name, leaf.name, hints)
@@ -196,7 +187,7 @@ def test_what_was_signed_elsewhere_proves_nothing_here(table, number, slot):
     responder = game.responders[here.mover]
     honest, foreign = game.position.heard(1), elsewhere.heard(number)
     mine = next(leaf for leaf in winning_leaves(here) if leaf.name == found.leaf)
-    for stolen in (keys_of(mine), *({key} for key in keys_of(mine))):
+    for stolen in (mine.proof.keys, *((key,) for key in mine.proof.keys)):
         signatures = {**honest, **{key: foreign[key] for key in stolen}}
         transaction = responder.transaction(Move(here.name, "falsely", Prove(found.hints), mine.name), game.position)
         schnorr = responder._schnorr(here, 0, mine.name, here.mover)

@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from bitvm.chain.bitcoind import BitcoindChain
+from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
+from bitvm.chain.node import find_bitcoind, install_bitcoind
 from regtest.cases import Case
 from regtest.control import control
-from regtest.coverage import coverage
+from regtest.coverage import coverage, covering
 from regtest.matrix import Task, all_cases, play_tasks
 
 JOBS = int(os.environ.get("MATRIX_JOBS", "1"))
@@ -42,8 +43,12 @@ def test_a_sample_comes_out_right():
 
 
 @pytest.mark.soak
+@pytest.mark.bitcoind
 def test_the_whole_matrix():
-    """All in one test, so that only one process plays it: cases, then coverage, then the control experiment."""
+    """All in one test, so that only one process plays it: cases, coverage, control experiment, and the real node.
+
+    The node plays a cover: under its default policy, at least one case of every transaction and every family of leaves.
+    """
     tasks = [Task(case.name) for case in all_cases()]
     results = [result for _, result in play_tasks(tasks, jobs=JOBS)]
     assert wrong(results) == {}
@@ -51,12 +56,6 @@ def test_the_whole_matrix():
     assert covered.unused_kinds == ()
     assert covered.proofs & set(covered.unused_families) == set()
     assert [item.family for item in control(results, jobs=JOBS) if not item.goes_wrong] == []
-
-
-@pytest.mark.soak
-@pytest.mark.bitcoind
-def test_the_whole_matrix_on_a_real_node():
-    """Under the node's default policy: nothing that a case needs is refused by it."""
-    with BitcoindChain() as chain:
-        tasks = [Task(case.name) for case in all_cases()]
-        assert wrong(result for _, result in play_tasks(tasks, chain=chain)) == {}
+    with BitcoindNode(find_bitcoind() or install_bitcoind()) as node, BitcoindChain(node) as chain:
+        cover = [Task(name) for name in covering(results)]
+        assert wrong(result for _, result in play_tasks(cover, chain=chain)) == {}

@@ -10,7 +10,7 @@ from bitvm.graph.graph import Graph
 from bitvm.graph.model import GAME_VERSION, PROVER, Input
 from bitvm.graph.parameters import Parameters
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
-from bitvm.leaves.execution.frame import SignedExecutionLeaf
+from bitvm.leaves.proof import ProofLeaf
 from bitvm.script.onetime.forms import NUMBER_BYTES
 from bitvm.script.weight import virtual_size
 from regtest.cli import main
@@ -184,7 +184,7 @@ def check_played(fought: Fought) -> None:
             expected = fought.graph[confirmation.name].weight(choose)
             sizes = leaf.item_sizes()
             shorter = [(size, size - len(item)) for size, item in zip(sizes, items, strict=True) if len(item) < size]
-            hints = leaf.leaf.hints if isinstance(leaf, SignedExecutionLeaf) else ()
+            hints = leaf.proof.hints if isinstance(leaf, ProofLeaf) else ()
             assert {size for size, _ in shorter} <= {1, NUMBER_BYTES}, confirmation.name
             assert sum(size == NUMBER_BYTES for size, _ in shorter) <= len(hints), confirmation.name
             expected -= sum(missing for _, missing in shorter)

@@ -18,7 +18,13 @@ OWED = owed(reference_graph(Parameters(bytes(24), levels=LEVELS)))
 """Who owes what, by the timeout that punishes its silence."""
 
 OTHER = {PROVER: "challenger1", "challenger1": PROVER}
-IN_GAME = {name: owner for name, owner in OWED.items() if name.startswith("1/")}
+IN_GAME = {
+    name: owner
+    for name, owner in OWED.items()
+    if name.startswith("1/") and owner[1] in ("Choice_1", "Reveal_2", "Choice_2", "Step", "Slash")
+    if not name.startswith("1/Reclaim") and "Outline" not in name and "Detail" not in name
+}
+"""The timeouts of a dispute about an instruction; the matrix plays all others."""
 
 
 def check_attacks(fought: Fought) -> None:
@@ -35,7 +41,7 @@ def check_attacks(fought: Fought) -> None:
         assert all("script-verify-flag-failed" in why or "block-script-verify" in why for why in thefts), thefts
     for name in filter(lambda name: is_timeout(graph[name]), fought.names):
         assert fought.attacks.early[name].startswith("non-BIP68-final"), name
-        (source,) = (i.source.name for i in graph[name].inputs if i.sequence != NO_LOCK)
+        (source,) = {i.source.name for i in graph[name].inputs if i.sequence != NO_LOCK}
         assert fought.heights[name] == fought.heights[source] + patience(graph.setting.parameters, name), name
 
 

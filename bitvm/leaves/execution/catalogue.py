@@ -1,4 +1,4 @@
-"""All execution leaves, the search for one that wins, and their sizes.
+"""All execution leaves, as such and as proofs, the search for one that wins, and their sizes.
 
 Against a true statement no leaf wins. Against a statement whose reads (the control words before, instr, rs1, rs2, and
 mem at the signed address) are true, and that differs from the truth in any result, at least one wins: a wrong mode or
@@ -13,17 +13,18 @@ from types import MappingProxyType
 
 from bitvm.leaves.execution.access import ACCESS_LEAVES
 from bitvm.leaves.execution.alu import ALU_LEAVES
-from bitvm.leaves.execution.base import ExecutionLeaf, Words, body_builder
+from bitvm.leaves.execution.base import ExecutionLeaf, Words
 from bitvm.leaves.execution.compare import COMPARE_LEAVES
 from bitvm.leaves.execution.control import CONTROL_LEAVES
 from bitvm.leaves.execution.csr import CSR_LEAVES
-from bitvm.leaves.execution.frame import write_body
+from bitvm.leaves.execution.frame import body_script, execution_proof
 from bitvm.leaves.execution.logic import LOGIC_LEAVES
 from bitvm.leaves.execution.memory import MEMORY_LEAVES
 from bitvm.leaves.execution.muldiv import MULDIV_LEAVES
 from bitvm.leaves.execution.next_pc import NEXT_PC_LEAVES
 from bitvm.leaves.execution.outcome import OUTCOME_LEAVES
 from bitvm.leaves.execution.shift import SHIFT_LEAVES
+from bitvm.leaves.proof import Proof
 from bitvm.leaves.statement import GROUPS
 
 EXECUTION_LEAVES: tuple[ExecutionLeaf, ...] = (
@@ -40,6 +41,9 @@ EXECUTION_LEAVES: tuple[ExecutionLeaf, ...] = (
     *CSR_LEAVES,
 )
 """Every way to win against a Step whose reads are true; names are unique."""
+
+EXECUTION_PROOFS: tuple[Proof, ...] = tuple(map(execution_proof, EXECUTION_LEAVES))
+"""The same, in the same order, as proofs; they are those of every game."""
 
 BITVMX_BYTES: Mapping[str, int] = MappingProxyType(
     {
@@ -79,9 +83,4 @@ def _opened_nibbles(leaf: ExecutionLeaf) -> int:
 
 def leaf_bytes() -> dict[str, int]:
     """Return, by leaf, the bytes of its body with the end of the script: all but signatures and public values."""
-    sizes = {}
-    for leaf in EXECUTION_LEAVES:
-        builder = body_builder(leaf)
-        write_body(builder, leaf)
-        sizes[leaf.name] = len(builder.script())
-    return sizes
+    return {leaf.name: len(body_script(leaf)) for leaf in EXECUTION_LEAVES}
