@@ -131,7 +131,8 @@ def test_json_has_the_promised_shape(capsys):
         assert set(scenario["vbytes"]) == {"prover", "challenger"}
 
 
-def test_tables_show_every_kind_and_family_or_all(capsys):
+def test_tables_show_every_kind_and_family_or_all(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # narrower tables shorten long names
     found = costs(2)
     kinds, families = set(map(kind_of, found.transactions)), set(map(family_of, found.leaves))
     assert main(["costs", "--levels", "2"]) == 0
