@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from urllib.parse import urlsplit
 
-from bitvm.chain.rpc import cookie_url
+from bitvm.chain.rpc import Cookie
 from bitvm.daemon.settings import (
     Address,
     FilePath,
@@ -83,13 +83,14 @@ class Endpoint:
         parts = urlsplit(self.url)
         return Address(parts.hostname or "", parts.port or 0)
 
-    def rpc_url(self) -> str:
-        """Return the URL with credentials; the cookie is read now, or NodeUnreachableError."""
+    @property
+    def access(self) -> str | Cookie:
+        """What an `Rpc` to the node is made from: the URL, or the cookie, which is read when it connects."""
         if self.url is not None:
             return self.url
         if self.cookie is None:
             raise ConfigError("node: neither cookie nor url is given; give one of them")
-        return cookie_url(self.cookie, self.port, f"[{self.host}]" if ":" in self.host else self.host)
+        return Cookie(self.cookie, f"[{self.host}]" if ":" in self.host else self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

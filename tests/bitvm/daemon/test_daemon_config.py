@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitvm.chain.rpc import NodeUnreachableError
+from bitvm.chain.rpc import Cookie
 from bitvm.daemon.config import NAMES, PORTS, Config, ConfigError, Endpoint, Name, NodeConfig, Role, example
 from bitvm.daemon.settings import Address, SettingError
 
@@ -198,7 +198,7 @@ def test_the_environment_replaces_the_file(tmp_path: Path) -> None:
     assert config.network == "bitcoin"
     assert config.fees.max_feerate == 77
     assert config.node.poll_seconds == 0.5
-    assert config.node.rpc_url() == environ["BITVM_NODE_URL"]
+    assert config.node.access == environ["BITVM_NODE_URL"]
     assert config.node.address == Address("10.0.0.1", 99)
     assert config.second_node == Endpoint(port=8332, cookie=tmp_path / "other")
     assert config.http == Address("::1", 80)
@@ -265,13 +265,12 @@ def test_a_configuration_does_not_show_its_secrets(tmp_path: Path) -> None:
     assert config.alerts.command == ("send", PASSWORD)
 
 
-def test_the_cookie_is_read_at_every_connection(tmp_path: Path) -> None:
+def test_a_node_is_reached_by_its_cookie(tmp_path: Path) -> None:
     config = Config.load(written(tmp_path, with_field("node.host", "::1")), {})
-    with pytest.raises(NodeUnreachableError, match="no usable credentials"):
-        config.node.rpc_url()
-    for secret in ("one", "two"):
-        (tmp_path / "cookie").write_text(f"__cookie__:{secret}\n")
-        assert config.node.rpc_url() == f"http://__cookie__:{secret}@[::1]:18443/"
+    assert config.node.access == Cookie(tmp_path / "cookie", "[::1]", 18443)
+    (tmp_path / "cookie").write_text("__cookie__:secret\n")
+    assert isinstance(config.node.access, Cookie)
+    assert config.node.access.url() == "http://__cookie__:secret@[::1]:18443/"
 
 
 def test_paths_start_from_the_folder_of_the_file_or_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
