@@ -16,33 +16,23 @@ ids, the others against a checksum. Hashes and ids are 32 bytes in internal orde
 from __future__ import annotations
 
 import hashlib
-import os
-import sqlite3
-import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 from bitcoin.core import CTransaction
 from sqlite_utils import Database
 
 from bitvm.chain.interface import BlockExtract, BlockId
-from bitvm.keys.seed import sync_folder
+from bitvm.database import Form
+from bitvm.database import transaction as sqlite_transaction
 from bitvm.script.weight import txid
 
-APPLICATION_ID = 0x4256_5331
-"""SQLite's application_id of this database: "BVS1"."""
+APPLICATION_ID = 0x4256_4731
+"""SQLite's application_id of this database: "BVG1"."""
 
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0
-"""How long a process waits for another one's record."""
-
-_HEADER_BYTES = 100
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 _MEMPOOL = b""
 """The block hash of what was seen in the mempool."""
 _NO_HEIGHT = -1
@@ -74,6 +64,21 @@ class SightingsBusyError(SightingsError):
 
 class BlockOrderError(SightingsError):
     """Blocks that do not follow each other, or not what is recorded."""
+
+
+FORM = Form(
+    APPLICATION_ID,
+    schema_version=1,
+    absent="no such database of sightings",
+    precious="what was seen",
+    error=SightingsError,
+    exists=SightingsExistError,
+    missing=SightingsMissingError,
+    foreign=ForeignSightingsError,
+    corrupt=SightingsCorruptError,
+    busy=SightingsBusyError,
+)
+"""What a database of sightings is as an SQLite database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +121,7 @@ class Sightings:
         None of them may be able to confirm below `start`, whatever is reorganised. Raises SightingsExistError and
         never touches what is there: the file appears under its name when it is complete and on disk, or not at all.
         """
-        try:
-            with _errors_of(path), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-                draft = Path(folder) / path.name
-                with closing(_connect(draft, "rwc")) as database:
-                    _write_schema(database, _identity(watched), start)
-                os.link(draft, path)
-            sync_folder(path.parent)
-        except FileExistsError:
-            raise SightingsExistError(f"{path}: exists; what was seen is never replaced") from None
-        except OSError as error:
-            raise SightingsError(f"{path}: cannot be made: {error.strerror}") from error
+        FORM.create(path, lambda database: _write_schema(database, _identity(watched), start))
         return cls.open(path, watched)
 
     @classmethod
@@ -136,12 +131,7 @@ class Sightings:
         Raises SightingsMissingError, ForeignSightingsError, SightingsCorruptError or SightingsBusyError, and then has
         not changed the file.
         """
-        _check_header(path)
-        with _errors_of(path):
-            with closing(_connect(path, "ro")) as reader:
-                cls(path, watched, reader)._check()
-            database = _connect(path, "rw")
-        return cls(path, watched, database)
+        return cls(path, watched, FORM.open(path, lambda reader: cls(path, watched, reader)._check()))
 
     def close(self) -> None:
         """Close the database. What was recorded is on disk already."""
@@ -206,7 +196,7 @@ class Sightings:
         new = [transaction for transaction in waiting if not self._knows(transaction, _MEMPOOL)]
         if not (stale or blocks or new):
             return
-        with _errors_of(self.path), self._transaction():
+        with FORM.errors(self.path), sqlite_transaction(self._database):
             if stale:
                 self._take_back(after)
             for transaction in new:
@@ -280,29 +270,16 @@ class Sightings:
         )
 
     def _rows(self, statement: str, *values: object) -> list[Any]:
-        with _errors_of(self.path):
+        with FORM.errors(self.path):
             rows: list[Any] = self._database.execute(statement, list(values)).fetchall()
         return rows
 
     def _execute(self, statement: str, *values: object) -> None:
         self._database.execute(statement, list(values))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block does, durably, or nothing of it; nobody else writes meanwhile."""
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        finally:
-            if self._database.conn.in_transaction:
-                self._database.execute("ROLLBACK")
-
     def _check(self) -> None:
         """Check the whole database, reading only."""
-        problems = [text for (text,) in self._rows("PRAGMA integrity_check") if text != "ok"]
-        if problems:
-            raise SightingsCorruptError(f"{self.path}: damaged: {problems[0]}")
+        FORM.integrity(self.path, self._database)
         self._check_watch()
         for wtx_id, tx_id, raw in self._rows("SELECT wtxid, txid, raw FROM transactions"):
             if _double_sha256(raw) != wtx_id or txid(CTransaction.deserialize(raw)) != tx_id:
@@ -343,24 +320,6 @@ def _double_sha256(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
-def _connect(path: Path, mode: str) -> Database:
-    """Open SQLite in `mode` (ro, rw, rwc), transactions under our own control, from any thread."""
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1")
-        return Database(connection, execute_plugins=False)
-    except sqlite3.Error:
-        connection.close()
-        raise
-
-
 def _write_schema(database: Database, identity: bytes, start: int) -> None:
     tables: dict[str, tuple[dict[str, type], str]] = {
         "transactions": ({"wtxid": bytes, "txid": bytes, "raw": bytes}, "wtxid"),
@@ -376,40 +335,3 @@ def _write_schema(database: Database, identity: bytes, start: int) -> None:
     database.table("sightings").create_index(["wtxid", "block_hash"], unique=True)
     database.table("transactions").create_index(["txid"])
     database.table("watch").insert({"identity": identity, "start": start, "seal": _seal(identity, start)})
-    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.enable_wal()
-
-
-def _check_header(path: Path) -> None:
-    """Recognise the file by its first bytes, before SQLite opens it (file format, section 1.3)."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        raise SightingsMissingError(f"{path}: no such database of sightings") from None
-    except OSError as error:
-        raise SightingsError(f"{path}: cannot be read: {error.strerror}") from error
-    if not header.startswith(_SQLITE_MAGIC[: len(header)]):
-        raise ForeignSightingsError(f"{path}: not an SQLite database")
-    if len(header) < _HEADER_BYTES:
-        raise SightingsCorruptError(f"{path}: truncated: {len(header)} bytes")
-    application = int.from_bytes(header[68:72], "big")
-    if application != APPLICATION_ID:
-        raise ForeignSightingsError(f"{path}: the database of another application ({application:#010x})")
-    version = int.from_bytes(header[60:64], "big")
-    if version != SCHEMA_VERSION:
-        raise ForeignSightingsError(f"{path}: schema version {version}; this program knows {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise SightingsBusyError(f"{path}: locked for more than {BUSY_SECONDS:.0f} s by another process") from error
-        raise SightingsError(f"{path}: {error}") from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a damaged schema is quoted in SQLite's message
-        raise SightingsCorruptError(f"{path}: damaged: {error}") from error

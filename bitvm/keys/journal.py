@@ -15,31 +15,20 @@ What it cannot see: an older copy put in its place. After a restore, first recor
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar
-from urllib.parse import quote
 
 from sqlite_utils import Database
 
+from bitvm.database import Form, transaction
 from bitvm.keys.path import KeyPath, KeyPathError
-from bitvm.keys.seed import Purpose, Seed, sync_folder
+from bitvm.keys.seed import Purpose, Seed
 
 APPLICATION_ID = 0x4256_4A31
 """SQLite's application_id of a journal: "BVJ1"."""
-
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0
-"""How long a process waits for another one's record."""
-
-_HEADER_BYTES = 100
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 Message: TypeAlias = bytes | Sequence[int]
 """What is signed: bytes (a node: 24 bytes), or small numbers 0..255 (the digits of a window)."""
@@ -111,6 +100,22 @@ class MessageError(ValueError):
     """A message that is neither bytes nor numbers 0..255."""
 
 
+FORM = Form(
+    APPLICATION_ID,
+    schema_version=1,
+    absent="no journal; only a party that has never signed may create one",
+    precious="a journal",
+    error=JournalError,
+    exists=JournalExistsError,
+    missing=JournalMissingError,
+    foreign=ForeignJournalError,
+    version=JournalVersionError,
+    corrupt=JournalCorruptError,
+    busy=JournalBusyError,
+)
+"""What a journal is as an SQLite database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One record: the key at `path` signs `message` (canonical bytes) under the scheme of this name, nothing else."""
@@ -141,7 +146,7 @@ def one_time_public_key(seed: Seed, path: KeyPath, scheme: Scheme[AnyPublicKey, 
 
 
 class Journal:
-    """An open journal, for the thread that opened it; a context manager that closes it."""
+    """An open journal, for one thread at a time; a context manager that closes it."""
 
     def __init__(self, path: Path, seed: Seed, database: Database) -> None:
         """Take a checked database; use `create` or `open`."""
@@ -155,18 +160,7 @@ class Journal:
 
         The file appears under its name when it is complete and on disk, or not at all.
         """
-        try:
-            with _errors_of(path), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-                draft = Path(folder) / path.name
-                with closing(_connect(draft, "rwc")) as database:
-                    _write_schema(database, seed)
-                draft.chmod(0o600)  # it says what will be signed
-                os.link(draft, path)
-            sync_folder(path.parent)
-        except FileExistsError:
-            raise JournalExistsError(f"{path}: exists; a journal is never replaced") from None
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be made: {error.strerror}") from error
+        FORM.create(path, lambda database: _write_schema(database, seed))
         return cls.open(path, seed)
 
     @classmethod
@@ -176,12 +170,7 @@ class Journal:
         Raises JournalMissingError, ForeignJournalError, JournalVersionError, JournalSeedError, JournalCorruptError or
         JournalBusyError, and then has not changed the file.
         """
-        _check_header(path)
-        with _errors_of(path):
-            with closing(_connect(path, "ro")) as reader:
-                cls(path, seed, reader)._check()
-            database = _connect(path, "rw")
-        return cls(path, seed, database)
+        return cls(path, seed, FORM.open(path, lambda reader: cls(path, seed, reader)._check()))
 
     def close(self) -> None:
         """Close the database. What was recorded is on disk already."""
@@ -223,7 +212,7 @@ class Journal:
             frozen = _frozen(message)
             scheme.encode(frozen)
             entries.append(Entry(path, scheme.name, bytes(frozen)))
-        with _errors_of(self.path), self._transaction():
+        with FORM.errors(self.path), transaction(self._database):
             for entry in entries:
                 recorded = self.recorded(entry.path)
                 if recorded is None:
@@ -233,7 +222,7 @@ class Journal:
 
     def recorded(self, path: KeyPath) -> Entry | None:
         """Return what the key at `path` may sign, or None while it is free; raises JournalCorruptError."""
-        with _errors_of(self.path):
+        with FORM.errors(self.path):
             row = self._database.execute(
                 "SELECT path, scheme, message, seal FROM entries WHERE path = ?", [str(path)]
             ).fetchone()
@@ -241,7 +230,7 @@ class Journal:
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over all entries in the order of their paths; raises JournalCorruptError."""
-        with _errors_of(self.path):
+        with FORM.errors(self.path):
             rows = self._database.execute("SELECT path, scheme, message, seal FROM entries ORDER BY path").fetchall()
         return map(self._unsealed, rows)
 
@@ -264,22 +253,9 @@ class Journal:
             raise JournalCorruptError(f"{self.path}: damaged: the entry {path} fails its check")
         return entry
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block does, durably, or nothing of it; nobody else writes meanwhile."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        finally:
-            if self._database.conn.in_transaction:
-                self._database.execute("ROLLBACK")
-
     def _check(self) -> None:
         """Check the whole database, reading only."""
-        problems = [text for (text,) in self._database.execute("PRAGMA integrity_check").fetchall() if text != "ok"]
-        if problems:
-            raise JournalCorruptError(f"{self.path}: damaged: {problems[0]}")
+        FORM.integrity(self.path, self._database)
         identities = [identity for (identity,) in self._database.execute("SELECT identity FROM seed").fetchall()]
         if identities != [self._seed.identity]:
             raise JournalSeedError(f"{self.path}: belongs to another seed than {self._seed}")
@@ -303,59 +279,8 @@ def _frozen(message: Message) -> bytes | tuple[int, ...]:
         raise MessageError(f"a message is bytes or numbers 0..255, not {message!r}") from error
 
 
-def _connect(path: Path, mode: str) -> Database:
-    """Open SQLite in `mode` (ro, rw, rwc), transactions under our own control."""
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-    )
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1")
-        return Database(connection, execute_plugins=False)
-    except sqlite3.Error:
-        connection.close()
-        raise
-
-
 def _write_schema(database: Database, seed: Seed) -> None:
     columns = {"path": str, "scheme": str, "message": bytes, "seal": bytes}
     database.table("entries").create(columns, pk="path", not_null=set(columns), strict=True)
     database.table("seed").create({"identity": bytes}, not_null={"identity"}, strict=True)
     database.table("seed").insert({"identity": seed.identity})
-    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.enable_wal()
-
-
-def _check_header(path: Path) -> None:
-    """Recognise the file by its first bytes, before SQLite opens it (file format, section 1.3)."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        raise JournalMissingError(f"{path}: no journal; only a party that has never signed may create one") from None
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-    if not header.startswith(_SQLITE_MAGIC[: len(header)]):
-        raise ForeignJournalError(f"{path}: not an SQLite database")
-    if len(header) < _HEADER_BYTES:
-        raise JournalCorruptError(f"{path}: truncated: {len(header)} bytes")
-    application = int.from_bytes(header[68:72], "big")
-    if application != APPLICATION_ID:
-        raise ForeignJournalError(f"{path}: the database of another application ({application:#010x})")
-    version = int.from_bytes(header[60:64], "big")
-    if version != SCHEMA_VERSION:
-        raise JournalVersionError(f"{path}: schema version {version}; this program knows {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise JournalBusyError(f"{path}: locked for more than {BUSY_SECONDS:.0f} s by another process") from error
-        raise JournalError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise JournalCorruptError(f"{path}: damaged: {error}") from error

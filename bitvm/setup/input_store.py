@@ -10,24 +10,17 @@ under BEGIN IMMEDIATE. What is read is hashed again, so bytes that come back are
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import contextlib
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from bitvm.keys.seed import sync_folder
+from bitvm.database import Form, transaction
 from lvm.boot import input_root
 
 APPLICATION_ID = 0x4256_4931
 """SQLite's application_id of an input store: "BVI1"."""
-
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0
-"""How long a process waits for another one's change."""
 
 
 class InputStoreError(Exception):
@@ -46,19 +39,34 @@ class InputMissingError(InputStoreError):
     """No input of this root is held."""
 
 
+class _InputStoreExistsError(InputStoreError):
+    """Another process was faster to make the store."""
+
+
+FORM = Form(
+    APPLICATION_ID,
+    schema_version=1,
+    absent="no input store",
+    precious="an input store",
+    error=InputStoreError,
+    exists=_InputStoreExistsError,
+    foreign=ForeignStoreError,
+    corrupt=InputStoreCorruptError,
+    wal=False,
+)
+"""What an input store is as an SQLite database."""
+
+
 class InputStore:
-    """An open store, for the thread that opened it; a context manager that closes it."""
+    """An open store, for one thread at a time; a context manager that closes it."""
 
     def __init__(self, path: Path) -> None:
         """Open the store at ``path``, or make an empty one where there is no file; raises InputStoreError."""
         self.path = path
-        with self._errors():
-            self._database = _connect(path)
-            try:
-                self._prepare()
-            except BaseException:
-                self._database.close()
-                raise
+        if not path.exists():
+            with contextlib.suppress(_InputStoreExistsError):
+                FORM.create(path, _write_schema)
+        self._database = FORM.open(path)
 
     def close(self) -> None:
         """Close the database. What was kept is on disk already."""
@@ -80,7 +88,7 @@ class InputStore:
         Raises InputTooLargeError, and InputStoreError when it cannot be written; then nothing has changed.
         """
         root = input_root(data)
-        with self._errors(), self._transaction():
+        with FORM.errors(self.path), transaction(self._database):
             self._database.execute("INSERT OR IGNORE INTO inputs (root, data) VALUES (?, ?)", [root, data])
             added = self._database.execute(
                 "INSERT OR IGNORE INTO promises (setup, claim, root) VALUES (?, ?, ?)", [setup, claim, root]
@@ -97,7 +105,7 @@ class InputStore:
 
     def read(self, root: bytes) -> bytes:
         """Return the input of this root; raises InputMissingError and InputStoreCorruptError."""
-        with self._errors():
+        with FORM.errors(self.path):
             row = self._database.execute("SELECT data FROM inputs WHERE root = ?", [root]).fetchone()
         if row is None:
             raise InputMissingError(f"{self.path}: no input with root {root.hex()}")
@@ -109,67 +117,18 @@ class InputStore:
     def roots(self, setup: bytes, claim: int) -> tuple[bytes, ...]:
         """Return the roots that are kept for a claim, ascending."""
         query = "SELECT root FROM promises WHERE setup = ? AND claim = ? ORDER BY root"
-        with self._errors():
+        with FORM.errors(self.path):
             return tuple(bytes(root) for (root,) in self._database.execute(query, [setup, claim]).fetchall())
 
     def _forget(self, condition: str, values: list[bytes | int]) -> None:
-        with self._errors(), self._transaction():
+        with FORM.errors(self.path), transaction(self._database):
             self._database.execute(f"DELETE FROM promises WHERE {condition}", values)
             self._database.execute("DELETE FROM inputs WHERE root NOT IN (SELECT root FROM promises)")
 
-    def _prepare(self) -> None:
-        """Recognise the database, or write the schema into an empty one, in one transaction."""
-        with self._transaction():
-            (application,) = self._database.execute("PRAGMA application_id").fetchone()
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if not tables and (application, version) == (0, 0):
-                self._database.execute("CREATE TABLE inputs (root BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT")
-                self._database.execute(
-                    "CREATE TABLE promises (setup BLOB NOT NULL, claim INTEGER NOT NULL, root BLOB NOT NULL,"
-                    " PRIMARY KEY (setup, claim, root)) STRICT"
-                )
-                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-                raise ForeignStoreError(
-                    f"{self.path}: not an input store of version {SCHEMA_VERSION}"
-                    f" (application {application:#010x}, version {version})"
-                )
-        sync_folder(self.path.absolute().parent)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block does, durably, or nothing of it; nobody else writes meanwhile."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        finally:
-            if self._database.conn.in_transaction:
-                self._database.execute("ROLLBACK")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise InputStoreError(f"{self.path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-                raise ForeignStoreError(f"{self.path}: not an SQLite database") from error
-            raise InputStoreCorruptError(f"{self.path}: damaged: {error}") from error
-
-
-def _connect(path: Path) -> Database:
-    """Open SQLite, transactions under our own control."""
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode=rwc", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+def _write_schema(database: Database) -> None:
+    database.execute("CREATE TABLE inputs (root BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT")
+    database.execute(
+        "CREATE TABLE promises (setup BLOB NOT NULL, claim INTEGER NOT NULL, root BLOB NOT NULL,"
+        " PRIMARY KEY (setup, claim, root)) STRICT"
     )
-    try:
-        connection.execute("PRAGMA synchronous = EXTRA")
-        return Database(connection, execute_plugins=False)
-    except sqlite3.Error:
-        connection.close()
-        raise

@@ -14,33 +14,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
 from sqlite_utils import Database
 
+from bitvm.database import Form, transaction
 from bitvm.graph.model import all_parties
 from bitvm.graph.parameters import Parameters
-from bitvm.keys.seed import sync_folder
 
 APPLICATION_ID = 0x4256_5331
 """SQLite's application_id of a set-up store: "BVS1"."""
 
-SCHEMA_VERSION = 1
 NONCE_BYTES = 32
 ROUNDS = 4
 """Offers, keys, agreements, Fund's witnesses."""
-
-BUSY_SECONDS = 30.0
-"""How long a process waits for another one's change."""
-
-_HEADER_BYTES = 100
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 class SetupStoreError(Exception):
@@ -71,8 +61,32 @@ class StoreConflictError(SetupStoreError):
     """Another message is stored in this place."""
 
 
+FORM = Form(
+    APPLICATION_ID,
+    schema_version=1,
+    absent="no set-up store",
+    precious="a set-up",
+    error=SetupStoreError,
+    exists=SetupStoreExistsError,
+    missing=SetupStoreMissingError,
+    foreign=ForeignSetupStoreError,
+    corrupt=SetupStoreCorruptError,
+    wal=False,
+)
+"""What a set-up store is as an SQLite database."""
+
+
+def stored_party(path: Path) -> str:
+    """Return whose store this is, without checking the rest of it; raises SetupStoreError."""
+    with closing(FORM.open(path)) as database, FORM.errors(path):
+        rows = database.execute("SELECT party FROM setup").fetchall()
+    if len(rows) != 1:
+        raise SetupStoreCorruptError(f"{path}: damaged: it does not say whose it is")
+    return str(rows[0][0])
+
+
 class SetupStore:
-    """An open store, for the thread that opened it; a context manager that closes it."""
+    """An open store, for one thread at a time; a context manager that closes it."""
 
     def __init__(self, path: Path, database: Database, party: str, parameters: Parameters) -> None:
         """Take a connected database and check all of it; use `create` or `open`."""
@@ -88,32 +102,19 @@ class SetupStore:
 
         The file appears under its name when it is complete and on disk, or not at all.
         """
-        folder = path.absolute().parent
-        try:
-            with _errors_of(path), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder) as drafts:
-                draft = Path(drafts) / path.name
-                with closing(_connect(draft, "rwc")) as database:
-                    _write_schema(database, party, parameters)
-                draft.chmod(0o600)
-                os.link(draft, path)
-            sync_folder(folder)
-        except FileExistsError:
-            raise SetupStoreExistsError(f"{path}: exists; a set-up is never replaced") from None
-        except OSError as error:
-            raise SetupStoreError(f"{path}: cannot be made: {error.strerror}") from error
+        FORM.create(path, lambda database: _write_schema(database, party, parameters))
         return cls.open(path, party, parameters)
 
     @classmethod
     def open(cls, path: Path, party: str, parameters: Parameters) -> SetupStore:
         """Open the store of this party and these parameters, after checking every message; raises SetupStoreError."""
-        _check_header(path)
-        with _errors_of(path):
-            database = _connect(path, "rw")
-            try:
+        database = FORM.open(path)
+        try:
+            with FORM.errors(path):
                 return cls(path, database, party, parameters)
-            except BaseException:
-                database.close()
-                raise
+        except BaseException:
+            database.close()
+            raise
 
     def close(self) -> None:
         """Close the database. What was kept is on disk already."""
@@ -134,7 +135,7 @@ class SetupStore:
 
         Raises StoreConflictError where another message of a party is stored, SetupStoreError when it cannot be written.
         """
-        with _errors_of(self.path), self._transaction():
+        with FORM.errors(self.path), transaction(self._database):
             for party, data in messages.items():
                 row = self._database.execute(
                     "SELECT data FROM messages WHERE round = ? AND party = ?", [number, party]
@@ -149,7 +150,7 @@ class SetupStore:
 
     def messages(self, number: int) -> dict[str, bytes]:
         """Return the messages of round ``number`` that are stored, in party order; raises SetupStoreCorruptError."""
-        with _errors_of(self.path):
+        with FORM.errors(self.path):
             rows = self._database.execute(
                 "SELECT party, data, sha256 FROM messages WHERE round = ?", [number]
             ).fetchall()
@@ -162,7 +163,7 @@ class SetupStore:
 
     def complete(self) -> int:
         """Return how many rounds are complete, 0 to `ROUNDS`."""
-        with _errors_of(self.path):
+        with FORM.errors(self.path):
             rows = self._database.execute(
                 "SELECT round FROM messages GROUP BY round HAVING count(*) = ?", [len(self.parties)]
             ).fetchall()
@@ -170,9 +171,7 @@ class SetupStore:
 
     def _check(self, parameters: bytes) -> bytes:
         """Check the whole database, reading only; return the nonce."""
-        problems = [text for (text,) in self._database.execute("PRAGMA integrity_check").fetchall() if text != "ok"]
-        if problems:
-            raise SetupStoreCorruptError(f"{self.path}: damaged: {problems[0]}")
+        FORM.integrity(self.path, self._database)
         rows = self._database.execute("SELECT party, parameters, nonce FROM setup").fetchall()
         if len(rows) != 1 or len(rows[0][2]) != NONCE_BYTES:
             raise SetupStoreCorruptError(f"{self.path}: damaged: it does not say what set-up it is")
@@ -194,33 +193,9 @@ class SetupStore:
         if stored != known or (rest and (rest != [self.party] or not counts[done])):
             raise SetupStoreCorruptError(f"{self.path}: damaged: messages are missing or of nobody's")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block does, durably, or nothing of it; nobody else writes meanwhile."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        finally:
-            if self._database.conn.in_transaction:
-                self._database.execute("ROLLBACK")
-
 
 def _digest(parameters: Parameters) -> bytes:
     return hashlib.sha256(parameters.canonical()).digest()
-
-
-def _connect(path: Path, mode: str) -> Database:
-    """Open SQLite in `mode` (rw, rwc), transactions under our own control."""
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-    )
-    try:
-        connection.execute("PRAGMA synchronous = EXTRA")
-        return Database(connection, execute_plugins=False)
-    except sqlite3.Error:
-        connection.close()
-        raise
 
 
 def _write_schema(database: Database, party: str, parameters: Parameters) -> None:
@@ -230,36 +205,3 @@ def _write_schema(database: Database, party: str, parameters: Parameters) -> Non
         " PRIMARY KEY (round, party)) STRICT"
     )
     database.execute("INSERT INTO setup VALUES (?, ?, ?)", [party, _digest(parameters), os.urandom(NONCE_BYTES)])
-    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _check_header(path: Path) -> None:
-    """Recognise the file by its first bytes, before SQLite opens it (file format, section 1.3)."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        raise SetupStoreMissingError(f"{path}: no set-up store") from None
-    except OSError as error:
-        raise SetupStoreError(f"{path}: cannot be read: {error.strerror}") from error
-    if not header.startswith(_SQLITE_MAGIC[: len(header)]):
-        raise ForeignSetupStoreError(f"{path}: not an SQLite database")
-    if len(header) < _HEADER_BYTES:
-        raise SetupStoreCorruptError(f"{path}: truncated: {len(header)} bytes")
-    application, version = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
-    if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-        raise ForeignSetupStoreError(
-            f"{path}: not a set-up store of version {SCHEMA_VERSION} (application {application:#010x}, {version})"
-        )
-
-
-@contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise SetupStoreError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise SetupStoreCorruptError(f"{path}: damaged: {error}") from error

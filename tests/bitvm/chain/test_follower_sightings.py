@@ -27,6 +27,7 @@ from bitvm.chain.sightings import (
     SightingsMissingError,
     wtxid,
 )
+from bitvm.database import commit
 from bitvm.script.weight import txid
 
 WATCHED = frozenset(txid(scripted_transaction(number)) for number in range(4))
@@ -73,19 +74,23 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-def crashing(store: Sightings, at: int, *, before: bool) -> Callable[..., None]:
-    """Make the store fail at its `at`-th statement, before or after SQLite has executed it."""
-    execute, left = store._execute, iter(range(at, -1, -1))
+def crash_at(store: Sightings, at: int, patch: pytest.MonkeyPatch, *, before: bool) -> None:
+    """Make the store fail at its `at`-th statement, commits included, before or after SQLite has executed it."""
+    left = iter(range(at, -1, -1))
 
-    def step(statement: str, *values: object) -> None:
-        crash = next(left, None) == 0
-        if crash and before:
-            raise Crash
-        execute(statement, *values)
-        if crash:
-            raise Crash
+    def crashing(execute: Callable[..., None]) -> Callable[..., None]:
+        def step(*arguments: object) -> None:
+            crash = next(left, None) == 0
+            if crash and before:
+                raise Crash
+            execute(*arguments)
+            if crash:
+                raise Crash
 
-    return step
+        return step
+
+    patch.setattr(store, "_execute", crashing(store._execute))
+    patch.setattr("bitvm.database.commit", crashing(commit))
 
 
 def play(path: Path, snapshots: Path | None = None) -> list[object]:
@@ -117,8 +122,8 @@ def test_crash_at_every_statement_loses_and_doubles_nothing(tmp_path: Path, befo
         step(node)
         for at in range(1_000):
             shutil.copy(tmp_path / "snapshots" / str(number), path)
-            with Sightings.open(path, WATCHED) as store:
-                store._execute = crashing(store, at, before=before)  # type: ignore[method-assign]
+            with Sightings.open(path, WATCHED) as store, pytest.MonkeyPatch.context() as patch:
+                crash_at(store, at, patch, before=before)
                 try:
                     follower(node, store).tick(0)
                     break
@@ -298,7 +303,7 @@ def test_create_never_replaces(tmp_path: Path) -> None:
 
 
 def test_locked_database_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitvm.chain.sightings.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("bitvm.database.BUSY_SECONDS", 0.05)
     path = tmp_path / "sightings"
     with Sightings.create(path, WATCHED, START) as store:
         other = sqlite3.connect(path, isolation_level=None)

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bitvm.keys import journal as journal_module
 from bitvm.keys.journal import (
     AlreadySigned,
     Entry,
@@ -281,7 +280,7 @@ def test_two_openers_see_each_other(journal, file):
 
 
 def test_a_lock_that_stays_is_named(journal, file, monkeypatch):
-    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("bitvm.database.BUSY_SECONDS", 0.05)
     with Journal.open(file, SEED) as waiting:
         journal._database.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalBusyError, match="locked"):

@@ -4,7 +4,6 @@ from contextlib import closing
 import pytest
 
 from bitvm.graph.parameters import Parameters
-from bitvm.setup import store as module
 from bitvm.setup.store import (
     AnotherSetupError,
     ForeignSetupStoreError,
@@ -147,7 +146,7 @@ def test_a_store_that_nobody_could_have_written_is_refused(path, statement):
 
 
 def test_a_store_that_another_process_writes_is_named(path, monkeypatch):
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("bitvm.database.BUSY_SECONDS", 0.1)
     with SetupStore.open(path, OWN, PARAMETERS) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SetupStoreError, match="locked"):
