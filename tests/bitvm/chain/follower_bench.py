@@ -84,7 +84,7 @@ def mine_exactly(chain: RegtestChain, *transactions: CTransaction) -> None:
     if isinstance(chain, EmbeddedChain):
         chain.mine_block(transactions)
     elif isinstance(chain, BitcoindChain):
-        chain._rpc("generateblock", address(FAUCET_KEY.script_pubkey), [tx.serialize().hex() for tx in transactions])
+        chain.call("generateblock", address(FAUCET_KEY.script_pubkey), [tx.serialize().hex() for tx in transactions])
 
 
 def told(position: Position) -> dict[str, tuple[bytes, int]]:

@@ -188,7 +188,7 @@ def test_pruned_node_serves_a_follower_that_has_read_what_is_gone(tmp_path: Path
         with Sightings.open(path, graph.watched) as store:
             follower(source, store).tick(0)
         chain.mine(300)
-        last_pruned = chain._rpc("pruneblockchain", PRUNED_CHAIN - 300)
+        last_pruned = chain.call("pruneblockchain", PRUNED_CHAIN - 300)
         assert last_pruned > graph.start
         mine_exactly(chain, graph.transaction("Fund.a0"))
         with Sightings.open(path, graph.watched) as store:
