@@ -31,6 +31,7 @@ class Purpose(Enum):
     SCHNORR = "bitvm schnorr key v1"
     JOURNAL = "bitvm journal entry v1"
     IDENTITY = "bitvm seed identity v1"
+    WALLET = "bitvm wallet key v1"
 
 
 class Seed:

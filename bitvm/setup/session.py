@@ -10,6 +10,9 @@ A session takes the messages of the others as bytes, checks everything it is tol
 is the same for prover and challengers. Any check that fails raises SetupError and leaves the party where nothing was
 signed that could cost it money: before step 4 no output of the graph exists. A session signs one graph and no other:
 two that differ in one anchor would share Fund, and the second Claim would be one that nobody looks for.
+
+What the messages of a round say together is read by functions that need no secret: `read_round`, `setup_id_of`,
+`build_graph`, `agreed_signatures`, `signed_fund`. `bitvm.setup.archive` reads a finished set-up with the same ones.
 """
 
 from __future__ import annotations
@@ -77,6 +80,7 @@ class Session:
         self._parties = all_parties(parameters.challengers)
         if party not in self._parties:
             raise SetupError(f"{party}: not one of the parties {self._parties}")
+        self._offers: Mapping[str, Offer] = {}
         self._secrets: Secrets | None = None
         self._graph: Graph | None = None
         self._setup_id: bytes | None = None
@@ -88,7 +92,7 @@ class Session:
 
     def keys(self, messages: Sequence[bytes]) -> bytes:
         """Take all offers (one's own included), fix the set-up id, return one's public keys."""
-        offers = self._collect(messages, Offer)
+        offers = read_round(messages, Offer, self._parties)
         if offers[self.party] != self._offer:
             raise SetupError(f"{self.party}: the offers hold another offer of ours")
         for party, offer in offers.items():
@@ -100,7 +104,7 @@ class Session:
         nonces = [offer.nonce for offer in offers.values()]
         if len(set(nonces)) != len(nonces):
             raise SetupError("two parties sent one nonce")
-        setup_id = _setup_id(self._parameters, [encode(party, offer) for party, offer in offers.items()])
+        setup_id = setup_id_of(self._parameters, offers)
         if self._setup_id not in (None, setup_id):
             raise SetupError("other offers than those that fixed the set-up id")
         self._offers, self._setup_id = offers, setup_id
@@ -110,40 +114,21 @@ class Session:
     def agreement(self, messages: Sequence[bytes]) -> bytes:
         """Take everybody's keys, build the graph, return its hash and one's signatures on it."""
         secrets = self._started()
-        keys = self._collect(messages, Keys)
+        keys = read_round(messages, Keys, self._parties)
         if keys[self.party] != self._own_keys(secrets):
             raise SetupError(f"{self.party}: the keys hold other keys of ours")
-        public: dict[str, PublicKey] = {}
-        for party in self._parties:
-            public |= self._public_keys(party, keys[party].one_time)
-        participants = {party: self._participant(party, keys[party]) for party in self._parties}
-        try:
-            graph = build(Setting(self._parameters, participants, public))
-        except GraphError as error:
-            raise SetupError(str(error)) from error
+        graph = build_graph(self._parameters, self._offers, keys)
         if self._graph is not None and self._graph.hash() != graph.hash():
             raise SetupError("other keys than those of the graph that we signed")
         self._graph = graph
         own = [slot for slot in graph.signature_slots() if slot.party == self.party]
-        signatures = [secrets.sign_schnorr(_sighash(graph, slot)) for slot in own]
+        signatures = [secrets.sign_schnorr(sighash(graph, slot)) for slot in own]
         return encode(self.party, Agreement(graph.hash(), b"".join(signatures)))
 
     def accept(self, messages: Sequence[bytes]) -> SignedGraph:
         """Take everybody's agreement and verify every signature; what it returns is to be stored durably."""
         graph, setup_id = self._built()
-        signatures: dict[SignatureSlot, bytes] = {}
-        for party, agreement in self._collect(messages, Agreement).items():
-            if agreement.graph != graph.hash():
-                raise SetupError(f"{party}: another graph than ours")
-            slots = [slot for slot in graph.signature_slots() if slot.party == party]
-            if len(agreement.signatures) != SIGNATURE_BYTES * len(slots):
-                raise SetupError(f"{party}: {len(slots)} signatures needed, got {len(agreement.signatures)} bytes")
-            key = graph.setting.participants[party].key
-            for position, slot in enumerate(slots):
-                signature = agreement.signatures[SIGNATURE_BYTES * position :][:SIGNATURE_BYTES]
-                if not verify(key, _sighash(graph, slot), signature):
-                    raise SetupError(f"{party}: wrong signature on {slot.template}, input {slot.index}")
-                signatures[slot] = signature
+        signatures = agreed_signatures(graph, read_round(messages, Agreement, self._parties))
         self._signed = SignedGraph(graph, setup_id, signatures)
         return self._signed
 
@@ -163,19 +148,7 @@ class Session:
     def fund(self, messages: Sequence[bytes]) -> CTransaction:
         """Take everybody's witnesses, verify them, and return Fund, ready to broadcast."""
         graph, _ = self._built()
-        fund = graph["Fund"]
-        witnesses: dict[int, bytes] = {}
-        for party, message in self._collect(messages, FundSignatures).items():
-            own = {coin.outpoint for coin in self._offers[party].coins}
-            indices = {index for index, txin in enumerate(fund.inputs) if txin.outpoint in own}
-            if set(message.witnesses) != {str(index) for index in indices}:
-                raise SetupError(f"{party}: witnesses for inputs {sorted(indices)} of Fund needed")
-            for index in indices:
-                witness = message.witnesses[str(index)]
-                if not verify(_output_key(fund.spent[index]), fund.sighash(index), witness):
-                    raise SetupError(f"{party}: wrong signature on Fund, input {index}")
-                witnesses[index] = witness
-        return fund.with_witness([[witnesses[index]] for index in range(len(fund.inputs))])
+        return signed_fund(graph, self._offers, read_round(messages, FundSignatures, self._parties))
 
     @property
     def secrets(self) -> Secrets:
@@ -193,57 +166,129 @@ class Session:
         return self._graph, self._setup_id
 
     def _own_keys(self, secrets: Secrets) -> Keys:
-        values = b"".join(secrets.public_key(spec).to_bytes() for spec in self._specs(self.party))
+        specs = _specs(self._parameters, self.party)
+        values = b"".join(secrets.public_key(spec).to_bytes() for spec in specs)
         return Keys(secrets.covenant.public_key, secrets.stake.output_key, secrets.anchor.output_key, values)
 
-    def _specs(self, party: str) -> list[KeySpec]:
-        return [spec for spec in key_plan(self._parameters) if spec.owner == party]
 
-    def _public_keys(self, party: str, data: bytes) -> dict[str, PublicKey]:
-        specs = self._specs(party)
-        sizes = [20 * spec.scheme.chains for spec in specs]
-        if len(data) != sum(sizes):
-            raise SetupError(f"{party}: {sum(sizes)} bytes of one-time keys needed, got {len(data)}")
-        keys, position = {}, 0
-        for spec, size in zip(specs, sizes, strict=True):
-            try:
-                keys[spec.path] = PublicKey.from_bytes(spec.scheme, data[position : position + size])
-            except OneTimeError as error:
-                raise SetupError(f"{party}: {spec.path}: {error}") from error
-            position += size
-        return keys
+# ---- what whole rounds say, to anybody
 
-    def _participant(self, party: str, keys: Keys) -> Participant:
-        for name in ("key", "stake_key", "anchor_key"):
-            try:
-                PublicKeyXOnly(getattr(keys, name))
-            except ValueError as error:
-                raise SetupError(f"{party}: {name} is no x-only public key") from error
-        offer = self._offers[party]
-        return Participant(
-            keys.key,
-            keys.stake_key,
-            keys.anchor_key,
-            offer.payout_script,
-            offer.coins,
-            offer.change_script,
-            offer.change,
-        )
 
-    def _collect(self, messages: Sequence[bytes], kind: type[BodyT]) -> dict[str, BodyT]:
-        """Return one message of ``kind`` a party, in party order."""
-        found: dict[str, BodyT] = {}
-        for data in messages:
-            try:
-                party, body = decode(data)
-            except MessageError as error:
-                raise SetupError(str(error)) from error
-            if not isinstance(body, kind) or party not in self._parties or party in found:
-                raise SetupError(f"{party}: one {kind.KIND} message of each of {self._parties} needed")
-            found[party] = body
-        if len(found) != len(self._parties):
-            raise SetupError(f"{kind.KIND} messages missing of {sorted(set(self._parties) - set(found))}")
-        return {party: found[party] for party in self._parties}
+def read_round(messages: Sequence[bytes], kind: type[BodyT], parties: Sequence[str]) -> dict[str, BodyT]:
+    """Return the bodies of one message of ``kind`` a party, in party order; raises SetupError."""
+    found: dict[str, BodyT] = {}
+    for data in messages:
+        try:
+            party, body = decode(data)
+        except MessageError as error:
+            raise SetupError(str(error)) from error
+        if not isinstance(body, kind) or party not in parties or party in found:
+            raise SetupError(f"{party}: one {kind.KIND} message of each of {parties} needed")
+        found[party] = body
+    if len(found) != len(parties):
+        raise SetupError(f"{kind.KIND} messages missing of {sorted(set(parties) - set(found))}")
+    return {party: found[party] for party in parties}
+
+
+def setup_id_of(parameters: Parameters, offers: Mapping[str, Offer]) -> bytes:
+    """Return the set-up id: a hash of the parameters and of all offers, in party order."""
+    digest = hashlib.sha256(b"bitvm set-up" + _digest(parameters))
+    for party, offer in offers.items():
+        digest.update(hashlib.sha256(encode(party, offer)).digest())
+    return digest.digest()
+
+
+def build_graph(parameters: Parameters, offers: Mapping[str, Offer], keys: Mapping[str, Keys]) -> Graph:
+    """Build the graph from everybody's offers and keys, both in party order; raises SetupError."""
+    public: dict[str, PublicKey] = {}
+    for party, body in keys.items():
+        public |= _public_keys(parameters, party, body.one_time)
+    participants = {party: _participant(party, offers[party], body) for party, body in keys.items()}
+    try:
+        return build(Setting(parameters, participants, public))
+    except GraphError as error:
+        raise SetupError(str(error)) from error
+
+
+def agreed_signatures(
+    graph: Graph, agreements: Mapping[str, Agreement], *, verified: bool = False
+) -> dict[SignatureSlot, bytes]:
+    """Return the signatures of all parties on the graph by slot; raises SetupError.
+
+    ``verified``: they were verified before, so only the graph's hash and how many there are is checked.
+    """
+    signatures: dict[SignatureSlot, bytes] = {}
+    for party, agreement in agreements.items():
+        if agreement.graph != graph.hash():
+            raise SetupError(f"{party}: another graph than ours")
+        slots = [slot for slot in graph.signature_slots() if slot.party == party]
+        if len(agreement.signatures) != SIGNATURE_BYTES * len(slots):
+            raise SetupError(f"{party}: {len(slots)} signatures needed, got {len(agreement.signatures)} bytes")
+        key = graph.setting.participants[party].key
+        for position, slot in enumerate(slots):
+            signature = agreement.signatures[SIGNATURE_BYTES * position :][:SIGNATURE_BYTES]
+            if not verified and not verify(key, sighash(graph, slot), signature):
+                raise SetupError(f"{party}: wrong signature on {slot.template}, input {slot.index}")
+            signatures[slot] = signature
+    return signatures
+
+
+def signed_fund(graph: Graph, offers: Mapping[str, Offer], messages: Mapping[str, FundSignatures]) -> CTransaction:
+    """Return Fund with everybody's witnesses, which are verified, ready to broadcast; raises SetupError."""
+    fund = graph["Fund"]
+    witnesses: dict[int, bytes] = {}
+    for party, message in messages.items():
+        own = {coin.outpoint for coin in offers[party].coins}
+        indices = {index for index, txin in enumerate(fund.inputs) if txin.outpoint in own}
+        if set(message.witnesses) != {str(index) for index in indices}:
+            raise SetupError(f"{party}: witnesses for inputs {sorted(indices)} of Fund needed")
+        for index in indices:
+            witness = message.witnesses[str(index)]
+            if not verify(_output_key(fund.spent[index]), fund.sighash(index), witness):
+                raise SetupError(f"{party}: wrong signature on Fund, input {index}")
+            witnesses[index] = witness
+    return fund.with_witness([[witnesses[index]] for index in range(len(fund.inputs))])
+
+
+def sighash(graph: Graph, slot: SignatureSlot) -> bytes:
+    """Return the 32 bytes that a party signs for a slot of the graph."""
+    return graph[slot.template].sighash(slot.index, slot.leaf)
+
+
+def _specs(parameters: Parameters, party: str) -> list[KeySpec]:
+    return [spec for spec in key_plan(parameters) if spec.owner == party]
+
+
+def _public_keys(parameters: Parameters, party: str, data: bytes) -> dict[str, PublicKey]:
+    specs = _specs(parameters, party)
+    sizes = [20 * spec.scheme.chains for spec in specs]
+    if len(data) != sum(sizes):
+        raise SetupError(f"{party}: {sum(sizes)} bytes of one-time keys needed, got {len(data)}")
+    keys, position = {}, 0
+    for spec, size in zip(specs, sizes, strict=True):
+        try:
+            keys[spec.path] = PublicKey.from_bytes(spec.scheme, data[position : position + size])
+        except OneTimeError as error:
+            raise SetupError(f"{party}: {spec.path}: {error}") from error
+        position += size
+    return keys
+
+
+def _participant(party: str, offer: Offer, keys: Keys) -> Participant:
+    for name in ("key", "stake_key", "anchor_key"):
+        try:
+            PublicKeyXOnly(getattr(keys, name))
+        except ValueError as error:
+            raise SetupError(f"{party}: {name} is no x-only public key") from error
+    return Participant(
+        keys.key,
+        keys.stake_key,
+        keys.anchor_key,
+        offer.payout_script,
+        offer.coins,
+        offer.change_script,
+        offer.change,
+    )
 
 
 def _digest(parameters: Parameters) -> bytes:
@@ -256,14 +301,3 @@ def _is_taproot(script_pubkey: bytes) -> bool:
 
 def _output_key(spent: CTxOut) -> bytes:
     return bytes(spent.scriptPubKey)[2:]
-
-
-def _setup_id(parameters: Parameters, offers: Sequence[bytes]) -> bytes:
-    digest = hashlib.sha256(b"bitvm set-up" + _digest(parameters))
-    for offer in offers:
-        digest.update(hashlib.sha256(offer).digest())
-    return digest.digest()
-
-
-def _sighash(graph: Graph, slot: SignatureSlot) -> bytes:
-    return graph[slot.template].sighash(slot.index, slot.leaf)
