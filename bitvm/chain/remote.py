@@ -150,8 +150,12 @@ class RemoteNode:
 
     def tip(self) -> BlockId:
         """See `BlockSource`."""
-        best = self.call("getbestblockhash")
-        return BlockId(self.call("getblockheader", best)["height"], _internal(best))
+        return self._block_id(_internal(self.call("getbestblockhash")))
+
+    def tip_if_not(self, known: BlockId | None) -> BlockId | None:
+        """The tip, or None if it still is `known`, in one question."""
+        best = _internal(self.call("getbestblockhash"))
+        return None if known is not None and best == known.hash else self._block_id(best)
 
     def block_hash(self, height: int) -> bytes:
         """See `BlockSource`."""
@@ -358,6 +362,9 @@ class RemoteNode:
         return spent
 
     # ---- answers
+
+    def _block_id(self, block_hash: bytes) -> BlockId:
+        return BlockId(self.call("getblockheader", block_hash[::-1].hex())["height"], block_hash)
 
     def _of_block(self, block_hash: bytes, method: str, *arguments: object) -> Any:
         """Call about a block."""
