@@ -7,7 +7,7 @@
     daemon.sqlite        bitvm.daemon.store
     wallet.sqlite        bitvm.chain.purse
     inputs.sqlite        bitvm.setup.input_store
-    setups/NAME/         setup.yaml, program.elf, exchange.sqlite, sightings.sqlite
+    setups/NAME/         setup.yaml, program.elf, start, exchange.sqlite, sightings.sqlite
 
 A home is made complete or not at all: everything is drafted beside it, made durable, and gets its name in one step.
 `Home.open` never makes what is missing: an empty journal in the place of a lost one would let keys sign twice. A home
@@ -16,6 +16,7 @@ is for its owner alone (0700), its files too (0600).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -38,6 +39,10 @@ from bitvm.setup.plan import PlanError, SetupPlan, is_setup_name
 
 _FOLDER_MODE = 0o700
 _FOR_OTHERS = 0o077
+
+
+REORGANISED = 100
+"""Blocks that a reorganisation replaces at most (`bitvm.graph.parameters`: confirmations)."""
 
 
 class HomeError(Exception):
@@ -81,6 +86,30 @@ class SetupFolder:
     def sightings_path(self) -> Path:
         """What the chain has shown (bitvm.chain.sightings)."""
         return self.path / "sightings.sqlite"
+
+    @property
+    def start_path(self) -> Path:
+        """The height from which on the chain can hold the set-up's transactions."""
+        return self.path / "start"
+
+    def begin(self, height: int) -> None:
+        """Keep, durably, the height of the newest block before anything of the set-up was signed; the first one counts.
+
+        Raises OSError.
+        """
+        with contextlib.suppress(FileExistsError):
+            write_new(self.start_path, f"{height}\n".encode())
+
+    def first_height(self) -> int:
+        """Return the first height at which a transaction of the set-up can be; raises HomeError.
+
+        Blocks that were there when the set-up began may be replaced, so it lies `REORGANISED` blocks deeper.
+        """
+        try:
+            height = int(self.start_path.read_text())
+        except (OSError, ValueError) as error:
+            raise HomeError(f"{self.start_path}: does not hold the height at which the set-up began") from error
+        return max(0, height - REORGANISED)
 
     def plan(self) -> SetupPlan:
         """Read the plan; raises HomeError."""
