@@ -40,10 +40,10 @@ from lvm.machine import Engine
 Role = Literal["prover", "challenger"]
 
 PREFIX = "BITVM_"
-FOREIGN = ("BITVM_BITCOIND", "BITVM_ALERT_")
-"""Beginnings of variables that mean something else: the node of tests, and what an alert's command is told."""
-PORTS = {"bitcoin": 8332, "testnet4": 48332, "testnet": 18332, "signet": 38332, "regtest": 18443}
-"""Networks, and where a node of each answers RPC if it was not told otherwise."""
+FOREIGN = ("BITVM_BITCOIND", "BITVM_ALERT_", "BITVM_CONFIG")
+"""Beginnings of variables that mean something else: the node of tests, what an alert's command is told, this file."""
+PORTS = {"main": 8332, "test": 18332, "testnet4": 48332, "signet": 38332, "regtest": 18443}
+"""Networks, as nodes call them, and where a node of each answers RPC if it was not told otherwise."""
 DAY = 86_400
 _UNUSUAL_PORT = 0
 

@@ -111,7 +111,7 @@ def test_every_field_of_the_classes_is_in_the_table() -> None:
         ("node.port", 70_000, "node.port: 70000 is out of range"),
         ("node.zmq", "ipc:///x", 'allowed: "tcp://host:port", or none'),
         ("node.zmq", "tcp://127.0.0.1:0", "node.zmq"),
-        ("network", "mainnet", "allowed: one of bitcoin, testnet4, testnet, signet, regtest"),
+        ("network", "mainnet", "allowed: one of main, test, testnet4, signet, regtest"),
         ("listen", "7410", "listen: '7410' is not host:port"),
         ("listen", 7410, "listen: 7410 is not host:port in quotes"),
         ("listen", "host:99999", "is not host:port"),
@@ -181,7 +181,7 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
 
 def test_the_environment_replaces_the_file(tmp_path: Path) -> None:
     environ = {
-        "BITVM_NETWORK": "bitcoin",
+        "BITVM_NETWORK": "main",
         "BITVM_FEES_MAX_FEERATE": "77",
         "BITVM_NODE_POLL_SECONDS": "0.5",
         "BITVM_NODE_COOKIE": "none",
@@ -191,11 +191,12 @@ def test_the_environment_replaces_the_file(tmp_path: Path) -> None:
         "BITVM_LISTEN": "",
         "BITVM_ALERTS_COMMAND": '["notify", "a b"]',
         "BITVM_BITCOIND": "/usr/bin/bitcoind",
+        "BITVM_CONFIG": "/etc/bitvm.yaml",
         "BITVM_ALERT_KIND": "node_stalled",
         "HOME": "/",
     }
     config = Config.load(written(tmp_path, {**SMALL, "listen": "h:1", "fees": {"max_feerate": 5}}), environ)
-    assert config.network == "bitcoin"
+    assert config.network == "main"
     assert config.fees.max_feerate == 77
     assert config.node.poll_seconds == 0.5
     assert config.node.access == environ["BITVM_NODE_URL"]
