@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from bitvm.game import side
 from bitvm.game.computation import Computation
 from bitvm.game.ending import LOST, ending
+from bitvm.game.facts import slot_facts
 from bitvm.game.finality import ClaimFacts, Verdict, earliest_false
 from bitvm.game.moves import Decision, Move, Prove, Say, SayChoice, Statement, Wait
 from bitvm.game.opening import PathOpening, QuestionError, descend, first_false_kind, listed_opening, narrow
@@ -112,16 +113,9 @@ def _by_slot(position: Position, computations: Sequence[Computation | None]) -> 
 
 def _facts(position: Position, computation: Computation | None, number: int) -> ClaimFacts:
     if not position.has("Claim"):
-        withdrawn = position.has("Withdraw")
-        return ClaimFacts(False, "Withdraw" if withdrawn else None, withdrawn and position.buried("Withdraw"))
-    spender = position.spent_by("Claim", BOND)
-    return ClaimFacts(
-        made=True,
-        spender=spender,
-        buried=spender is not None and position.buried(spender),
-        verdict=judge(position, computation).verdict,
-        challengeable=_challengeable(position, number),
-    )
+        return slot_facts(position)
+    verdict = judge(position, computation).verdict
+    return slot_facts(position, verdict, challengeable=_challengeable(position, number))
 
 
 def _challengeable(position: Position, number: int) -> bool:

@@ -124,7 +124,7 @@ class Execution:
 
     def final_state(self) -> Snapshot:
         """Return the state after all steps of the claim, in which the next claim's run boots."""
-        return self._at(self._parameters.steps).snapshot()
+        return self._final
 
     def opening(self, kind: Kind, index: int) -> PathOpening:
         """Return what proves a statement about step ``index``; raises QuestionError where there is no such statement.
@@ -178,6 +178,7 @@ class Execution:
             if progress is not None:
                 progress(number * interval, self._parameters.steps)
         self.final_root = machine.root()
+        self._final = machine.snapshot()
         self.halted, self.exit_code = machine.halted, machine.exit_code
         self.accepted = (self.halted, self.exit_code) == ACCEPTED
 

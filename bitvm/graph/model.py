@@ -50,6 +50,14 @@ def challenger(number: int) -> str:
     return f"challenger{number}"
 
 
+def challenger_number(party: str) -> int:
+    """Return the number of a challenger by its party name; raises ValueError for any other name."""
+    digits = party.removeprefix(challenger(0)[:-1])
+    if not digits.isdecimal() or challenger(int(digits)) != party:
+        raise ValueError(f"{party!r} is no challenger")
+    return int(digits)
+
+
 def all_parties(challengers: int) -> tuple[str, ...]:
     """Return the names of all parties, the prover first."""
     return PROVER, *(challenger(number) for number in range(1, challengers + 1))

@@ -1,0 +1,123 @@
+"""Re-executions beside the daemon's loop: wanted in a tick, run in threads, there in a later tick.
+
+A run is named by its set-up and the roots of the inputs of all claims up to its own, since memory persists from one
+claim to the next. So a claim that a reorganisation replaces by another one is another run, and an old result is never
+taken for it. A run keeps its snapshots for as long as its set-up needs it: an answer then costs an interval.
+
+`want` and `get` are called by the thread of a tick, `start` and what it starts by the event loop between two ticks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from bitvm.game.computation import Execution
+from bitvm.graph.parameters import Parameters
+from lvm.elf import Image
+from lvm.machine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """Which run: ``inputs`` are the input roots (24 bytes) of the set-up's claims, first claim first, its own last."""
+
+    setup: str
+    inputs: tuple[bytes, ...]
+
+    @property
+    def before(self) -> RunName | None:
+        """The run of the claim before; None for the first claim."""
+        return RunName(self.setup, self.inputs[:-1]) if len(self.inputs) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run needs. ``previous``: the run of the claim before."""
+
+    parameters: Parameters
+    image: Image
+    data: bytes = field(repr=False)
+    previous: Execution | None
+
+
+Run = Callable[[Job, Engine], Execution]
+"""Executes a job; raises ValueError for a program or input that cannot be run."""
+
+
+def execute(job: Job, engine: Engine) -> Execution:
+    """Run a job honestly."""
+    return Execution(job.parameters, job.image, job.data, previous=job.previous, engine=engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that ended: its result, None if it failed; how long it took; why it failed."""
+
+    execution: Execution | None
+    seconds: float
+    failure: str = ""
+
+
+class Computations:
+    """The runs of a daemon."""
+
+    def __init__(self, engine: Engine, workers: int, run: Run = execute) -> None:
+        """Run nothing yet; at most ``workers`` runs go on at a time."""
+        self._engine, self._run = engine, run
+        self._limiter = trio.CapacityLimiter(workers)
+        self._finished: dict[RunName, Finished] = {}
+        self._wanted: dict[RunName, Job] = {}
+        self._running: set[RunName] = set()
+        self.seconds: list[float] = []
+        """How long every run took that ended since the start."""
+
+    def get(self, name: RunName) -> Execution | None:
+        """Return the result of a run that has ended well."""
+        found = self._finished.get(name)
+        return None if found is None else found.execution
+
+    def finished(self, name: RunName) -> Finished | None:
+        """Return how a run ended; None before."""
+        return self._finished.get(name)
+
+    def want(self, name: RunName, job: Job) -> None:
+        """Have a run made, unless it is made already."""
+        if name not in self._finished and name not in self._running:
+            self._wanted.setdefault(name, job)
+
+    def forget(self, setup: str, needed: set[RunName]) -> None:
+        """Drop the results of a set-up that nobody needs any more."""
+        for name in [name for name in self._finished if name.setup == setup and name not in needed]:
+            del self._finished[name]
+
+    def start(self, nursery: trio.Nursery, ended: Callable[[], None]) -> None:
+        """Start what is wanted; ``ended`` is called in the event loop whenever a run has ended."""
+        for name, job in self._wanted.items():
+            self._running.add(name)
+            nursery.start_soon(self._make, name, job, ended)
+        self._wanted = {}
+
+    async def _make(self, name: RunName, job: Job, ended: Callable[[], None]) -> None:
+        try:
+            measured = partial(self.run_now, job)
+            # Abandoned at the end of the daemon: a run has no effects, and can take long.
+            found = await trio.to_thread.run_sync(measured, abandon_on_cancel=True, limiter=self._limiter)
+            self._finished[name] = found
+            self.seconds.append(found.seconds)
+        finally:
+            self._running.discard(name)
+        ended()
+
+    def run_now(self, job: Job) -> Finished:
+        """Run a job in this thread; a program or input that cannot be run is a failure, not an error."""
+        begun = time.monotonic()
+        try:
+            execution = self._run(job, self._engine)
+        except (ValueError, MemoryError) as error:
+            return Finished(None, time.monotonic() - begun, str(error))
+        return Finished(execution, time.monotonic() - begun)

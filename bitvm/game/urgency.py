@@ -1,0 +1,103 @@
+"""By when a move must be confirmed, and what it may cost.
+
+The opponent's answer to silence is a transaction that spends an output which the move would have spent, behind a
+relative lock. So the deadline of a move is the height at which the first such rival unlocks: the move must be in a
+block below it. A move that nobody can overtake has none.
+
+What may be paid for a move with a deadline is half of what silence would cost: the prover its bond, a challenger its
+stake. Money that is saved and lost with the game is not saved. A move without a deadline can wait for a better price
+and costs what the parameters' ``fee_ceiling`` allows.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bitvm.chain.fees import TRUC_CHILD_LIMIT
+from bitvm.game.position import Position
+from bitvm.graph.graph import Graph
+from bitvm.graph.model import NO_LOCK, PROVER, Input, Template, challenger
+
+SHARE_OF_STAKE = 2
+"""A move may cost one part in so many of what silence would lose."""
+
+_WINS = ("Slash_after_", "Reclaim_after_", "TakeStake_after_")
+"""How the names of what wins by a timeout begin, behind ``number/``."""
+
+
+class Rivals:
+    """Which transactions of a graph compete for an output, and which of them wait for somebody's silence."""
+
+    def __init__(self, graph: Graph) -> None:
+        """Index the graph by what is spent."""
+        self._by_output: dict[tuple[str, str], list[Template]] = {}
+        self._timeouts: dict[tuple[int, int], list[Template]] = {}
+        for template in graph.templates.values():
+            for spent in template.inputs:
+                if isinstance(spent, Input):
+                    self._by_output.setdefault((spent.source.name, spent.output), []).append(template)
+            number, _, name = template.plain.rpartition("/")
+            if _is_timeout(template) and name.startswith(_WINS):
+                self._timeouts.setdefault((template.claim, int(number)), []).append(template)
+
+    def of(self, template: Template) -> tuple[Template, ...]:
+        """Return the other transactions that spend an output which ``template`` spends."""
+        found = {
+            rival.name: rival
+            for spent in template.inputs
+            if isinstance(spent, Input)
+            for rival in self._by_output[(spent.source.name, spent.output)]
+            if rival.name != template.name
+        }
+        return tuple(found.values())
+
+    def deadline(self, position: Position, template: Template) -> int | None:
+        """Return the height from which an opponent's timeout can be confirmed in the place of ``template``."""
+        timeouts = (rival for rival in self.of(template) if rival.mover != template.mover and _is_timeout(rival))
+        heights = (position.unlock_height(rival) for rival in timeouts)
+        return min((height for height in heights if height is not None), default=None)
+
+    def comrades(self, template: Template) -> tuple[Template, ...]:
+        """Return rivals that serve the same end: other challengers' Slashes of the bond that a challenger slashes."""
+        if template.mover == PROVER:
+            return ()
+        return tuple(rival for rival in self.of(template) if rival.mover not in (PROVER, template.mover))
+
+    def is_void(self, position: Position, template: Template) -> bool:
+        """Whether a buried rival has made ``template`` impossible."""
+        return any(
+            rival.name in position.confirmed and position.at_claim(rival.claim).buried(rival.plain)
+            for rival in self.of(template)
+        )
+
+    def owed(self, position: Position, number: int) -> tuple[str, int] | None:
+        """Return who owes a move in challenger ``number``'s game of the position's claim, and when it is too late.
+
+        The height is the first at which the opponent can win by timeout. None where no such timeout runs.
+        """
+        running: list[tuple[int, str]] = []
+        for template in self._timeouts.get((position.slot, number), ()):
+            unlocks = position.unlock_height(template)
+            if unlocks is not None and not any(map(position.is_spent, template.inputs)):
+                running.append((unlocks, challenger(number) if template.mover == PROVER else PROVER))
+        if not running:
+            return None
+        height, debtor = min(running)
+        return debtor, height
+
+
+def since(position: Position, template: Template) -> int:
+    """Return the height at which ``template`` became possible: its inputs confirmed, its locks run out."""
+    return min(position.unlock_height(template) or position.height, position.height)
+
+
+def budget(position: Position, template: Template, deadline: int | None) -> int:
+    """Return what fees of ``template`` and its child may come to, in satoshi."""
+    parameters = position.graph.setting.parameters
+    if deadline is None:
+        return math.ceil(parameters.fee_ceiling * (template.vsize() + TRUC_CHILD_LIMIT))
+    return (parameters.bond if template.mover == PROVER else parameters.stake) // SHARE_OF_STAKE
+
+
+def _is_timeout(template: Template) -> bool:
+    return any(spent.sequence != NO_LOCK for spent in template.inputs)
