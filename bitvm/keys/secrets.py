@@ -75,9 +75,18 @@ class Secrets:
 
         Raises AlreadySigned, with nothing recorded, if one of the keys holds another message.
         """
-        requests = [(self._one_time_path(spec), spec.scheme, message) for spec, message in messages]
-        signatures = self._journal.sign_many(requests)
+        signatures = self._journal.sign_many(self._requests(messages))
         return {spec.field: signature for (spec, _), signature in zip(messages, signatures, strict=True)}
+
+    def record_once(self, messages: Sequence[tuple[OneTimeKeySpec, Message]]) -> None:
+        """Record durably what these keys have signed before, as others have seen it, without signing; all or nothing.
+
+        Raises AlreadySigned, with nothing recorded, if one of the keys holds another message.
+        """
+        self._journal.record(self._requests(messages))
+
+    def _requests(self, messages: Sequence[tuple[OneTimeKeySpec, Message]]) -> list[tuple[KeyPath, AnyScheme, Message]]:
+        return [(self._one_time_path(spec), spec.scheme, message) for spec, message in messages]
 
     def _path(self, use: str) -> KeyPath:
         return KeyPath(self._setup, self.party, transaction=use)

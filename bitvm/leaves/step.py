@@ -64,12 +64,14 @@ class SignedStep:
 
     index: t. roots: the signed nodes by name, None for a label that encodes no node. words: field values by name
     (``bitvm.leaves.statement``). signatures: the one-time signatures of the fields in ``SHOWN`` and of ``index``.
+    choices: the challenger's signatures, one a level, as they are repeated; nothing but their form is checked here.
     """
 
     index: int
     roots: Mapping[str, bytes | None]
     words: Mapping[str, int]
     signatures: Mapping[str, Signature]
+    choices: tuple[Signature, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class StepLeaf:
         schemes = [self.fields[name].scheme for name in SHOWN]
         used = [self.fields["index"].scheme, *(key.scheme for key in self.choices)]
         try:
-            shown, (index, *_), _ = parse_show_and_use(below, schemes, used)
+            shown, (index, *choices), _ = parse_show_and_use(below, schemes, used)
             signatures = {**dict(zip(SHOWN, shown, strict=True)), "index": index}
             roots = {name: signed_node(self.fields[name], signatures[name]) for name in ROOTS}
             words: dict[str, int] = {}
@@ -136,7 +138,7 @@ class StepLeaf:
             raise WitnessError(f"{self.name}: {error}") from error
         pairs = [symbols[i : i + 2] for i in range(0, len(symbols), 2)]
         t = step_index([choice_of(pair, self.width) for pair in pairs], self.width)
-        return SignedStep(t, roots, words, signatures)
+        return SignedStep(t, roots, words, signatures, tuple(choices))
 
     def item_sizes(self) -> list[int]:
         """Return the largest size of every witness item, in bytes."""
