@@ -15,6 +15,7 @@ from itertools import count
 from math import isqrt, log2
 from typing import Any
 
+from bitvm.graph.costs import reference_graph
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import Input, ScriptLeaf, Template
 from bitvm.graph.parameters import WIDTHS, Parameters
@@ -29,7 +30,6 @@ from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme
 from bitvm.script.weight import vsize
 from lvm.layout import HASH_BYTES
-from regtest.costs import reference_graph
 from regtest.report.markup import Child, Markup, element
 
 CHARTED_WIDTHS = (4, 16, 64, 256)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from bitvm.graph.costs import kind_of, reference_graph
 from bitvm.graph.model import Input
 from bitvm.graph.parameters import Parameters
 from bitvm.leaves.proof import ProofLeaf
 from lvm.layout import HASH_BYTES
-from regtest.costs import family_of, kind_of, reference_graph
+from regtest.costs import family_of
 from regtest.matrix import CaseResult
 
 

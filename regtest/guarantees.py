@@ -7,23 +7,12 @@ one feerate, the parameters' ``fee_ceiling`` unless another is given.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
-from bitcoin.core import CTxOut
-from bitcoin.core.script import CScript
-
-from bitvm.chain.fees import key_path_vsize
+from bitvm.graph.costs import Prices
 from bitvm.graph.model import PROVER
-from bitvm.graph.parameters import DUST, MAX_SEQUENCE_BLOCKS, Parameters
-from lvm.layout import HASH_BYTES
-from regtest.costs import Costs, costs_of, kind_of, reference_graph
-
-CHILD_VSIZE = key_path_vsize(2, [CTxOut(DUST, CScript(b"\x51\x20" + bytes(32)))])
-"""Virtual bytes of the child that pays for a transaction: it spends the anchor and one coin."""
+from bitvm.graph.parameters import MAX_SEQUENCE_BLOCKS, Parameters
 
 SAFETY = "Safety: no false claim is paid"
 BOND = "Safety: no true claim is slashed"
@@ -120,97 +109,18 @@ def with_room(parameters: Parameters) -> Parameters:
 # ---- fees
 
 
-class _Prices:
-    """What moves cost in a set-up of these parameters."""
-
-    def __init__(self, parameters: Parameters, feerate: float) -> None:
-        self.parameters, self.feerate = parameters, feerate
-        self.costs = _game_costs(parameters.levels, parameters.width)
-        self._a_challenger = _growth(_small(1), _small(2))
-        self._attested: Mapping[str, float] = {}
-        if parameters.attesters or parameters.claims > 1:
-            base = _small(max(parameters.attesters, 1))
-            more = replace(
-                base,
-                attesters=parameters.attesters,
-                quorum=parameters.quorum,
-                tries=parameters.tries,
-                claims=min(parameters.claims, 2),
-            )
-            self._attested = _growth(base, more)
-
-    def fee(self, vbytes: int, transactions: int = 1) -> int:
-        """Return what transactions of ``vbytes`` in all cost with their children, in satoshi."""
-        return math.ceil(self.feerate * (vbytes + transactions * CHILD_VSIZE))
-
-    def moves(self) -> tuple[MoveCost, ...]:
-        """Return every kind of move at its largest."""
-        found: dict[str, MoveCost] = {}
-        for name, (vsize, _) in self.costs.transactions.items():
-            kind = kind_of(name)
-            vbytes = vsize + self._grown(kind)
-            if kind != "Fund" and (kind not in found or found[kind].vbytes < vbytes):
-                party = PROVER if kind in self._of_prover() else "challenger"
-                found[kind] = MoveCost(kind, party, vbytes, self.fee(vbytes), self._blocks(kind))
-        return tuple(found.values())
-
-    def scenario(self, name: str, party: str) -> int:
-        """Return the fees of one party in a scenario of ``regtest costs``, in satoshi."""
-        cost = self.costs.scenarios[name]
-        growing = ("Claim", "Payout") if name == "honest_claim" else ("Slash",)
-        mover = PROVER if name == "honest_claim" else "challenger"
-        grown = sum(map(self._grown, growing)) if party == mover else 0
-        return self.fee(cost.vbytes[party] + grown, cost.counts[party])
-
-    def _grown(self, kind: str) -> int:
-        """Return the virtual bytes that further challengers, attesters and claims add to a transaction, rounded up."""
-        kind = "Slash" if kind.startswith("Slash") else kind
-        growth = (self.parameters.challengers - 1) * self._a_challenger.get(kind, 0.0) + self._attested.get(kind, 0.0)
-        return math.ceil(growth) + (growth > 0)
-
-    def _of_prover(self) -> set[str]:
-        return {kind_of(name) for name, mover in self.costs.movers.items() if mover == PROVER}
-
-    def _blocks(self, kind: str) -> int | None:
-        if kind == "Challenge":
-            return self.parameters.delta_claim
-        return None if kind.startswith(_ANY_TIME) and not kind.startswith(_PROVEN) else self.parameters.delta
+def move_costs(prices: Prices) -> tuple[MoveCost, ...]:
+    """Return what every kind of move takes."""
+    return tuple(
+        MoveCost(move.kind, move.role, move.vbytes, prices.fee(move.vbytes), _blocks(prices.parameters, move.kind))
+        for move in prices.moves()
+    )
 
 
-@cache
-def _game_costs(levels: int, width: int) -> Costs:
-    """Return the costs of a game of one challenger: amounts and times do not change them."""
-    game = Parameters(bytes(HASH_BYTES), levels=levels, width=width, delta_long=MAX_SEQUENCE_BLOCKS)
-    return costs_of(reference_graph(game))
-
-
-def _small(challengers: int) -> Parameters:
-    return Parameters(bytes(HASH_BYTES), levels=1, width=4, challengers=challengers)
-
-
-_GROWING = {
-    "Claim": "Claim",
-    "Payout": "Payout",
-    "LatePayout": "LatePayout",
-    "Withdraw": "Withdraw",
-    "Slash": "1/Slash",
-}
-"""The transactions whose size depends on how many challengers, attesters and claims there are."""
-
-
-@cache
-def _growth(small: Parameters, large: Parameters) -> Mapping[str, float]:
-    """Return the virtual bytes that one small set-up's transactions have more than another's."""
-    weights: list[dict[str, int]] = []
-    for parameters in (small, large):
-        templates = reference_graph(parameters).templates.values()
-        weights.append(
-            {
-                kind: max(template.weight() for template in templates if template.plain == plain)
-                for kind, plain in _GROWING.items()
-            }
-        )
-    return {kind: (weights[1][kind] - weights[0][kind]) / 4 for kind in _GROWING}
+def _blocks(parameters: Parameters, kind: str) -> int | None:
+    if kind == "Challenge":
+        return parameters.delta_claim
+    return None if kind.startswith(_ANY_TIME) and not kind.startswith(_PROVEN) else parameters.delta
 
 
 # ---- the table
@@ -219,8 +129,8 @@ def _growth(small: Parameters, large: Parameters) -> Mapping[str, float]:
 def guarantees(parameters: Parameters, feerate: float | None = None) -> Guarantees:
     """Return what the parameters guarantee at a feerate in sat/vB (default: ``fee_ceiling``)."""
     rate = parameters.fee_ceiling if feerate is None else feerate
-    prices = _Prices(parameters, rate)
-    moves = prices.moves()
+    prices = Prices(parameters, rate)
+    moves = move_costs(prices)
     lines = (
         *_no_false_claim(parameters, prices, moves),
         *_no_stolen_bond(parameters, prices, moves),
@@ -238,7 +148,7 @@ def _sats(moves: tuple[MoveCost, ...], *names: str) -> int:
     return sum(move.sats for move in moves if move.name in names)
 
 
-def _no_false_claim(p: Parameters, prices: _Prices, moves: tuple[MoveCost, ...]) -> list[Guarantee]:
+def _no_false_claim(p: Parameters, prices: Prices, moves: tuple[MoveCost, ...]) -> list[Guarantee]:
     one = f"one of {p.challengers} challengers" if p.challengers > 1 else "the challenger"
     worst = prices.scenario("worst_case", "challenger")
     within = p.delta_claim - p.confirmations
@@ -260,7 +170,7 @@ def _no_false_claim(p: Parameters, prices: _Prices, moves: tuple[MoveCost, ...])
     return found
 
 
-def _no_stolen_bond(p: Parameters, prices: _Prices, moves: tuple[MoveCost, ...]) -> list[Guarantee]:
+def _no_stolen_bond(p: Parameters, prices: Prices, moves: tuple[MoveCost, ...]) -> list[Guarantee]:
     worst = prices.scenario("worst_case", PROVER)
     against = f"against {p.challengers} hostile challengers at once" if p.challengers > 1 else "of the worst game"
     lines = [
@@ -328,7 +238,7 @@ _NO_CASE: tuple[str, ...] = ()
 # ---- figures and checks
 
 
-def _figures(p: Parameters, prices: _Prices) -> tuple[Figure, ...]:
+def _figures(p: Parameters, prices: Prices) -> tuple[Figure, ...]:
     blocks: dict[str, float] = {
         "a claim that nobody challenges": p.delta_claim,
         "longest game after Challenge": p.longest_game,
@@ -363,7 +273,7 @@ def _figures(p: Parameters, prices: _Prices) -> tuple[Figure, ...]:
     return tuple(Figure(group, name, value, unit) for group, figures, unit in groups for name, value in figures.items())
 
 
-def _checks(p: Parameters, prices: _Prices) -> tuple[Check, ...]:
+def _checks(p: Parameters, prices: Prices) -> tuple[Check, ...]:
     prover, theirs = prices.scenario("worst_case", PROVER), prices.scenario("worst_case", "challenger")
     demands = p.levels * p.answer_price + p.refute_fee
     execution = prices.scenario("execution_lie", "challenger")

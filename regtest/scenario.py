@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bitvm.game.computation import Computation, Execution, Progress
+from bitvm.graph.costs import reference_graph
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import PROVER, all_parties, challenger
 from bitvm.graph.parameters import ParameterError, Parameters
@@ -14,7 +15,6 @@ from lvm.elf import ElfError, Image, load_elf
 from lvm.guest import EXAMPLES, elf_path
 from lvm.layout import HASH_BYTES
 from lvm.machine import Engine
-from regtest.costs import reference_graph
 from regtest.hostile import LIES, Lie, LieError, tell
 from regtest.players import Silence
 

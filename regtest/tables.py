@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bitvm.graph.costs import kind_of
 from regtest.control import Control
-from regtest.costs import PRE_SIGNED_LIMIT, TARGETS, Costs, LeafCost, family_of, kind_of
+from regtest.costs import PRE_SIGNED_LIMIT, TARGETS, Costs, LeafCost, family_of
 from regtest.coverage import Coverage
 from regtest.guarantees import Guarantee, Guarantees
 from regtest.matrix import CaseResult

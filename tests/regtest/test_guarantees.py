@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from bitvm.graph.costs import CHILD_VSIZE, kind_of, reference_graph
 from bitvm.graph.model import PROVER
 from bitvm.graph.parameters import MAX_SEQUENCE_BLOCKS, Parameters
 from regtest.cli import main
-from regtest.costs import kind_of, reference_graph
-from regtest.guarantees import CHILD_VSIZE, EVERYBODY, guarantees, with_room
+from regtest.guarantees import EVERYBODY, guarantees, with_room
 from regtest.matrix import all_cases
 
 SMALL = Parameters(bytes(24), levels=1, width=4, challengers=3, attesters=2, quorum=1, claims=2)

@@ -5,10 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bitvm.graph.costs import reference_graph
 from bitvm.graph.parameters import Parameters
 from regtest.chart import CHARTED_ROUNDS, CHARTED_WIDTHS, point, points, svg
 from regtest.cli import main
-from regtest.costs import costs_of, reference_graph
+from regtest.costs import costs_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 

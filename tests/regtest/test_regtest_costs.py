@@ -6,6 +6,7 @@ import pytest
 from arena import Arena, Fought, owed
 from bitcoin.core.script import OP_IF, OP_NOTIF, CScript
 
+from bitvm.graph.costs import kind_of, reference_graph
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import GAME_VERSION, PROVER, Input
 from bitvm.graph.parameters import Parameters
@@ -14,7 +15,7 @@ from bitvm.leaves.proof import ProofLeaf
 from bitvm.script.onetime.forms import NUMBER_BYTES
 from bitvm.script.weight import virtual_size
 from regtest.cli import main
-from regtest.costs import PRE_SIGNED_LIMIT, TARGETS, costs, family_of, kind_of, reference_graph
+from regtest.costs import PRE_SIGNED_LIMIT, TARGETS, costs, family_of
 from regtest.players import Silence
 
 PUSH_LIMIT, CONTROL_BLOCK_LIMIT = 256, 257

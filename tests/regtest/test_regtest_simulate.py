@@ -6,9 +6,9 @@ from arena import Arena, Fought, is_timeout, owed
 from bitvm.chain.bitcoind import BitcoindChain
 from bitvm.game.moves import Decision, Move, Wait
 from bitvm.game.position import Position
+from bitvm.graph.costs import reference_graph
 from bitvm.graph.model import NO_LOCK, PROVER
 from bitvm.graph.parameters import Parameters
-from regtest.costs import reference_graph
 from regtest.hostile import LIES
 from regtest.players import Silence
 
