@@ -9,6 +9,7 @@ errors, and how it is written. Then:
     FORM.integrity(path, db)   raise the store's "corrupt" if SQLite finds damage
     transaction(database)      with-block that is durable as a whole or has not happened; raise in it to undo it
     copy(path, target)         a consistent copy of any database, even while others write it
+    check(path)                whether SQLite finds any database whole
 
 What is guaranteed: `create` never touches what is there and `open` never creates. A file that is refused by its header
 or, where the database has a write-ahead log, by `check` has not been changed. Files are readable by their owner alone.
@@ -54,7 +55,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class CopyError(Exception):
-    """A database that cannot be copied; the message names the file."""
+    """A database that cannot be copied, or a copy that is damaged; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,19 @@ def copy(path: Path, target: Path) -> None:
         raise CopyError(f"{path}: cannot be copied: {error}") from error
     except sqlite3.DatabaseError as error:
         raise CopyError(f"{path}: damaged: {error}") from error
+
+
+def check(path: Path) -> None:
+    """Let SQLite check the whole database at `path`, of whatever kind; raises CopyError."""
+    try:
+        with closing(_connect(path, "rw")) as database:
+            problem = _problem(database)
+    except sqlite3.OperationalError as error:
+        raise CopyError(f"{path}: cannot be read: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise CopyError(f"{path}: damaged: {error}") from error
+    if problem is not None:
+        raise CopyError(f"{path}: damaged: {problem}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 import bitvm
 from bitvm import database as module
-from bitvm.database import CopyError, Form, copy, transaction
+from bitvm.database import CopyError, Form, check, copy, transaction
 
 
 class ExampleError(Exception):
@@ -274,11 +274,16 @@ def test_a_copy_replaces_nothing_and_refuses_damage(example, tmp_path):
         copy(tmp_path / "none", tmp_path / "x")
     with closing(made.open(path)) as database, transaction(database):
         insert(database, *range(3_000))
+    check(path)
     content = path.read_bytes()
     path.write_bytes(content[:8192] + b"\xa5" * 4096 + content[12288:])
-    with pytest.raises(CopyError, match="damaged"):
-        copy(path, tmp_path / "x")
+    for attempt in (lambda: copy(path, tmp_path / "x"), lambda: check(path)):
+        with pytest.raises(CopyError, match="damaged"):
+            attempt()
     path.write_bytes(b"text")
-    with pytest.raises(CopyError, match="not a database"):
-        copy(path, tmp_path / "x")
+    for attempt in (lambda: copy(path, tmp_path / "x"), lambda: check(path)):
+        with pytest.raises(CopyError, match="not a database"):
+            attempt()
+    with pytest.raises(CopyError, match="cannot be read"):
+        check(tmp_path / "none")
     assert list(tmp_path.iterdir()) == [path]
