@@ -11,6 +11,7 @@ one is refused. What the node says about a transaction is raised as `Rejected`, 
 Amounts are satoshi, feerates satoshi per virtual byte; hashes and ids are 32 bytes in internal order.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -44,6 +45,9 @@ CONSEQUENCES = ("min relay fee not met", "package-not-validated")
 
 SCAN_TIMEOUT = 3_600
 """Seconds for a scan of all coins; minutes on the main network."""
+SCAN_PATIENCE = 30.0
+"""Seconds to wait for somebody else's scan to end, and between two questions whether it has."""
+SCAN_PAUSE = 0.05
 RECENT_BLOCKS = 6
 """Newest blocks that are searched for a refused transaction whose outputs are all spent."""
 PRICED_BLOCKS = 3
@@ -234,15 +238,11 @@ class RemoteNode:
     def coins_of(self, script_pubkey: bytes) -> Mapping[COutPoint, Unspent]:
         """All confirmed coins on a script, whatever waits in the mempool; minutes on a large chain.
 
-        ScanBusyError when the node scans for somebody else.
+        ScanBusyError when the node scans for somebody else for longer than `SCAN_PATIENCE` seconds.
         """
         patient = Rpc(self._access, timeout=SCAN_TIMEOUT)
         try:
-            answer = patient("scantxoutset", "start", [{"desc": f"raw({script_pubkey.hex()})"}])
-        except RpcError as error:
-            if "already in progress" not in error.message:
-                raise
-            raise ScanBusyError("the node scans its coins for somebody else; ask again when it is done") from error
+            answer = self._scan(patient, script_pubkey)
         finally:
             patient.close()
         script = CScript(script_pubkey)
@@ -252,6 +252,21 @@ class RemoteNode:
             )
             for each in answer["unspents"]
         }
+
+    @staticmethod
+    def _scan(rpc: Rpc, script_pubkey: bytes) -> Any:
+        """Let the node scan as soon as it is free for that."""
+        deadline = time.monotonic() + SCAN_PATIENCE
+        while True:
+            try:
+                return rpc("scantxoutset", "start", [{"desc": f"raw({script_pubkey.hex()})"}])
+            except RpcError as error:
+                if "already in progress" not in error.message:
+                    raise
+                if time.monotonic() > deadline:
+                    text = "the node scans its coins for somebody else; ask again when it is done"
+                    raise ScanBusyError(text) from error
+            time.sleep(SCAN_PAUSE)
 
     # ---- the node and its market
 

@@ -102,6 +102,14 @@ class Computations:
             nursery.start_soon(self._make, name, job, ended)
         self._wanted = {}
 
+    def make_wanted(self) -> bool:
+        """Make in this thread what is wanted, for whoever has no loop; whether there was something."""
+        wanted, self._wanted = self._wanted, {}
+        for name, job in wanted.items():
+            self._finished[name] = self.run_now(job)
+            self.seconds.append(self._finished[name].seconds)
+        return bool(wanted)
+
     async def _make(self, name: RunName, job: Job, ended: Callable[[], None]) -> None:
         try:
             measured = partial(self.run_now, job)

@@ -53,7 +53,8 @@ class Rivals:
 
     def deadline(self, position: Position, template: Template) -> int | None:
         """Return the height from which an opponent's timeout can be confirmed in the place of ``template``."""
-        timeouts = (rival for rival in self.of(template) if rival.mover != template.mover and _is_timeout(rival))
+        possible = (rival for rival in self.of(template) if not any(map(position.is_spent, rival.inputs)))
+        timeouts = (rival for rival in possible if rival.mover != template.mover and _is_timeout(rival))
         heights = (position.unlock_height(rival) for rival in timeouts)
         return min((height for height in heights if height is not None), default=None)
 
@@ -88,7 +89,12 @@ class Rivals:
 
 def since(position: Position, template: Template) -> int:
     """Return the height at which ``template`` became possible: its inputs confirmed, its locks run out."""
-    return min(position.unlock_height(template) or position.height, position.height)
+    heights = [0]
+    for spent in template.inputs:
+        source = position.confirmed.get(spent.source.name) if isinstance(spent, Input) else None
+        if isinstance(spent, Input) and source is not None:
+            heights.append(source.height + (spent.sequence if spent.sequence < NO_LOCK else 0))
+    return min(max(heights), position.height)
 
 
 def budget(position: Position, template: Template, deadline: int | None) -> int:

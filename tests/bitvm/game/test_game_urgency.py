@@ -56,6 +56,15 @@ def test_challenge_must_be_there_before_payout(played):
     assert played.rivals.deadline(position, played.graph["1/Challenge"]) == until
 
 
+def test_a_timeout_that_has_become_impossible_is_no_deadline(played):
+    position = played.at["1/Step"]
+    payout = position.unlock_height(played.graph["Payout"])
+    assert payout is not None
+    position = replace(position, height=payout + 1)  # its time has come, but its connector went into Challenge
+    step = position.height_of("1/Step")
+    assert played.rivals.deadline(position, played.graph["1/Slash"]) == step + played.parameters.delta
+
+
 def test_nobody_overtakes_a_payout(played):
     position = played.at["Claim"]
     template = played.graph["LatePayout"]
@@ -92,8 +101,13 @@ def test_a_move_with_a_deadline_may_cost_half_of_what_silence_loses(played):
 
 def test_the_clock_of_a_move_starts_when_it_becomes_possible(played):
     position = played.at["1/Choice_1"]
-    assert since(position, played.graph["1/Reveal_2"]) <= position.height
-    assert since(position, played.graph["1/Slash_after_Choice_1"]) == position.height
+    asked, later = position.height_of("1/Choice_1"), replace(position, height=position.height + 3)
+    assert since(position, played.graph["1/Reveal_2"]) == asked
+    assert since(later, played.graph["1/Reveal_2"]) == asked
+    timeout = played.graph["1/Slash_after_Choice_1"]
+    assert since(position, timeout) == position.height  # not yet possible
+    much_later = replace(position, height=position.height + 50)
+    assert since(much_later, timeout) == asked + played.parameters.delta
 
 
 def test_comrades_are_other_challengers_only(played):

@@ -1,0 +1,134 @@
+"""What a daemon's role decides: the only place where prover and challenger differ.
+
+A role turns a position into decisions, from what the party itself computed. It reads its inputs and results and asks
+for runs and inputs that it lacks; it never signs, sends or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bitvm.daemon.computations import Computations, Job, RunName
+from bitvm.daemon.store import DaemonStore
+from bitvm.game.computation import Execution
+from bitvm.game.finality import Verdict
+from bitvm.game.moves import Decision
+from bitvm.game.position import Position
+from bitvm.graph.parameters import Parameters
+from bitvm.keys.secrets import Secrets
+from bitvm.leaves.authority import WitnessError
+from bitvm.setup.archive import Archive
+from bitvm.setup.input_store import InputMissingError, InputStore
+from lvm.elf import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a party thinks of a claim that was made. seconds: how long its own run took."""
+
+    verdict: Verdict
+    why: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a role works with, for one set-up."""
+
+    name: str
+    archive: Archive
+    secrets: Secrets = field(repr=False)
+    image: Image
+    store: DaemonStore
+    inputs: InputStore
+    computations: Computations
+    missing: dict[bytes, int] = field(default_factory=dict)
+    """Input roots that were needed and not held in the newest decision, with their claim."""
+
+    @property
+    def party(self) -> str:
+        """Who we are in the set-up."""
+        return self.archive.party
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of the set-up."""
+        return self.archive.graph.setting.parameters
+
+    @property
+    def slots(self) -> range:
+        """The claim slots."""
+        return range(1, self.parameters.claims + 1)
+
+    def runs(self, roots: Sequence[bytes | None]) -> tuple[Execution | None, ...]:
+        """Return the runs on inputs of these roots, claim after claim, as far as they have ended.
+
+        Wants the ones that can be begun. A claim without a root, or without the bytes, ends the sequence, since later
+        runs begin in the state that its own leaves behind.
+        """
+        found: list[Execution | None] = []
+        needed: set[RunName] = set()
+        previous: Execution | None = None
+        for slot, name in self._names(roots):
+            needed.add(name)
+            ended = self.computations.finished(name)
+            if ended is None:
+                self._want(name, slot, previous)
+                break
+            previous = ended.execution
+            found.append(previous)
+            if previous is None:
+                break
+        self.computations.forget(self.name, needed)
+        return (*found, *[None] * (len(roots) - len(found)))
+
+    def ended(self, roots: Sequence[bytes | None], slot: int) -> float | None:
+        """Return how many seconds the run of a claim took; None before it has ended."""
+        names = dict(self._names(roots))
+        ended = self.computations.finished(names[slot]) if slot in names else None
+        return None if ended is None else ended.seconds
+
+    def _names(self, roots: Sequence[bytes | None]) -> Iterator[tuple[int, RunName]]:
+        before: tuple[bytes, ...] = ()
+        for slot, root in enumerate(roots, start=1):
+            if root is None:
+                return
+            before = (*before, root)
+            yield slot, RunName(self.name, before)
+
+    def _want(self, name: RunName, slot: int, previous: Execution | None) -> None:
+        root = name.inputs[-1]
+        try:
+            data = self.inputs.read(root)
+        except InputMissingError:
+            self.missing[root] = slot
+            return
+        self.computations.want(name, Job(self.parameters, self.image, data, previous))
+
+
+class Role(Protocol):
+    """The decisions of one party in one set-up."""
+
+    def decide(self, position: Position) -> Mapping[str, Decision]:
+        """Return the decisions on all claims by ``slot:key`` (see `bitvm.game.prover`, `bitvm.game.challenger`)."""
+        ...
+
+    def judged(self, position: Position, slot: int) -> Judged:
+        """Return what the party thinks of a claim that was made."""
+        ...
+
+
+RoleMaker = Callable[[Bench], Role]
+
+
+def claimed_input(position: Position, slot: int) -> bytes | None:
+    """Return the input root (24 bytes) that a claim states; None if it is not made, cannot be read, or is no node."""
+    at = position.at_claim(slot)
+    if not at.has("Claim"):
+        return None
+    try:
+        return at.claim().nodes["input_root"]
+    except WitnessError:
+        return None

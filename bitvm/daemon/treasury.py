@@ -1,0 +1,96 @@
+"""The money for fees: bring the wallet up to date, cut coins for the games to come, and say when it is too little.
+
+Every game needs confirmed coins of its own, since the child that pays for a move may have no other unconfirmed parent.
+The wallet finds coins by a scan of all coins, which takes the node a moment on a private chain and minutes on a large
+one; so it scans at the start and then rarely, and in between follows the coins that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bitvm.chain.interface import ChainError
+from bitvm.chain.purse import InsufficientFundsError
+from bitvm.daemon.logs import get_logger
+from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
+from bitvm.daemon.workplace import Workplace
+from bitvm.graph.costs import defence
+
+_log = get_logger(__name__)
+
+SCAN_EVERY = {"regtest": 1}
+"""Blocks between two scans, by network."""
+SCAN_SELDOM = 144
+
+
+class Treasury:
+    """Looks after the purse of a home."""
+
+    def __init__(self, place: Workplace) -> None:
+        """Take the open home."""
+        self._place = place
+        self._height: int | None = None
+        self._scanned: int | None = None
+        self._fees: dict[str, int] = {}
+
+    def update(self, height: int, setups: Mapping[str, SetupStatus]) -> Iterator[Notice]:
+        """Follow the coins to ``height`` and cut new ones where too few are left; yields what is wrong."""
+        if height != self._height:
+            try:
+                self._refresh(height)
+                self._cut(setups)
+            except ChainError as error:
+                _log.warning("wallet not up to date", error=str(error))
+        balance, needed = self._place.purse.balance(), self._reserve(setups)
+        if balance < needed:
+            text = (
+                f"the wallet: {balance} sat free, {needed} sat needed for the worst case; "
+                f"pay {needed - balance} sat to {self.address}"
+            )
+            yield Notice(NoticeKind.RESERVE_LOW, Severity.WARNING, text)
+
+    def status(self, setups: Mapping[str, SetupStatus]) -> WalletStatus:
+        """Return the wallet as plain values."""
+        purse = self._place.purse
+        reserved = sum(held.amount for held in purse.reserved())
+        return WalletStatus(self.address, purse.balance(), len(purse.coins()), reserved, self._reserve(setups))
+
+    @property
+    def address(self) -> str:
+        """Where the wallet is paid."""
+        return self._place.purse.address(self._place.config.network)
+
+    def _refresh(self, height: int) -> None:
+        seldom = SCAN_EVERY.get(self._place.config.network, SCAN_SELDOM)
+        scan = self._scanned is None or abs(height - self._scanned) >= seldom
+        self._place.purse.refresh(self._place.node, height, scan=scan)
+        self._height = height
+        if scan:
+            self._scanned = height
+
+    def _cut(self, setups: Mapping[str, SetupStatus]) -> None:
+        """Cut a large coin into fee coins if there are fewer than the open games may need."""
+        fees = self._place.config.fees
+        open_games = sum(self._games(name) for name, status in setups.items() if not status.over)
+        wanted = fees.coins_per_game * open_games - len(self._place.purse.coins())
+        if wanted <= 0:
+            return
+        try:
+            feerate = self._place.node.market_feerate(6)
+            self._place.purse.split(self._place.node, wanted, fees.coin_value, feerate)
+        except InsufficientFundsError as error:
+            _log.info("no fee coins cut", error=str(error))
+
+    def _games(self, name: str) -> int:
+        """Return how many games of ours can run at once in a set-up."""
+        return self._place.plan(name).parameters.challengers if self._place.home.role == "prover" else 1
+
+    def _reserve(self, setups: Mapping[str, SetupStatus]) -> int:
+        """Return what the fees of the worst case come to, in satoshi, over all set-ups that are not over."""
+        return sum(self._fee(name, status.party) for name, status in setups.items() if not status.over)
+
+    def _fee(self, name: str, party: str) -> int:
+        if name not in self._fees:
+            parameters = self._place.plan(name).parameters
+            self._fees[name] = defence(parameters, party, parameters.fee_ceiling).fees
+        return self._fees[name]
