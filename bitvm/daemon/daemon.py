@@ -31,7 +31,7 @@ from bitvm.daemon.engagement import Engagement
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.recovery import Recovery
 from bitvm.daemon.role import Bench, RoleMaker
-from bitvm.daemon.status import Notice, NoticeKind, Severity, SetupStatus, Snapshot
+from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, Snapshot
 from bitvm.daemon.treasury import Treasury
 from bitvm.daemon.workplace import Workplace
 from bitvm.setup.archive import UnfinishedSetupError

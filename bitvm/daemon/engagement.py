@@ -13,10 +13,10 @@ other moves are made. While the daemon recovers from a restore it is `silent`: i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bitcoin.core import COutPoint, CTransaction
+from bitcoin.core import COutPoint, CTransaction, CTxOut
 
 from bitvm.chain.follower import Alarm, AlarmKind, Follower, Update
 from bitvm.chain.interface import BlockId, ChainError
@@ -24,7 +24,7 @@ from bitvm.chain.payer import Delivery, DeliveryState, Order, Payer
 from bitvm.chain.remote import RemoteNode
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.concerns import Concerns
-from bitvm.daemon.leaving import returned_stake
+from bitvm.daemon.leaving import Stake, returned_stake
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.reports import setup_status
 from bitvm.daemon.role import Bench, Judged, Role, claimed_input
@@ -214,7 +214,7 @@ class Engagement:
     def _extras(self, position: Position) -> Iterator[Notice]:
         """Send what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
         if not position.has(FUND):
-            yield from self._deliver_plain(FUND, self.bench.archive.fund, self._graph[FUND], position)
+            yield from self._deliver_plain(FUND, self.bench.archive.fund, self._graph[FUND].spent, position)
         elif self.bench.party != PROVER and may_leave(position, self._number()):
             yield from self._leave(position)
 
@@ -225,23 +225,16 @@ class Engagement:
             return
         kept = self.bench.store.signed(self.bench.name, LEAVE)
         script = self._graph.setting.participants[self.bench.party].payout_script
-        spent = fund.output(stake_output(self._number())).txout
-        home = returned_stake(
-            self.bench.secrets.stake, outpoint, spent, script, kept[-1] if kept else None, position.height, self._node
-        )
+        stake = Stake(self.bench.secrets.stake, outpoint, fund.output(stake_output(self._number())).txout, script)
+        home = returned_stake(stake, kept[-1] if kept else None, position.height, self._node)
         self.bench.store.keep_signed(self.bench.name, LEAVE, home, position.height)
-        order = Order(self._purpose(LEAVE), home, None, None, (spent,), position.height, None, 0, contest=True)
-        delivery = self._payer.deliver(order, position.height)
-        if delivery.state in _UNDELIVERED:
-            yield self._notice(NoticeKind.MOVE_AT_RISK, Severity.WARNING, f"{LEAVE}: {delivery.text}")
+        yield from self._deliver_plain(LEAVE, home, (stake.output,), position)
 
     def _deliver_plain(
-        self, name: str, transaction: CTransaction, template: Template, position: Position
+        self, name: str, transaction: CTransaction, spent: Sequence[CTxOut], position: Position
     ) -> Iterator[Notice]:
         """Send a transaction that pays for itself."""
-        order = Order(
-            self._purpose(name), transaction, None, None, template.spent, position.height, None, 0, contest=True
-        )
+        order = Order(self._purpose(name), transaction, None, None, spent, position.height, None, 0, contest=True)
         delivery = self._payer.deliver(order, position.height)
         if delivery.state in _UNDELIVERED:
             yield self._notice(NoticeKind.MOVE_AT_RISK, Severity.WARNING, f"{name}: {delivery.text}")
