@@ -70,3 +70,6 @@ class Recovery:
             recalled = recall(bench.archive.graph, bench.party, seen)
             for conflict in restore_journal(bench.secrets, recalled):
                 yield Notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, f"{conflict.path}: {conflict}", name)
+            for path in recalled.labels:
+                text = f"{path}: signed what no honest party signs; somebody else has this seed"
+                yield Notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, text, name)
