@@ -162,7 +162,7 @@ class LogConfig:
 class ComputationsConfig:
     """Runs of the machine."""
 
-    workers: Annotated[int, Setting(Whole(1, 256), "How many runs go on at once, each in its own process.")] = 1
+    workers: Annotated[int, Setting(Whole(1, 256), "How many runs go on at once.")] = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,13 @@ METERS = (
         "Blocks until the nearest deadline of a move that we owe; absent if we owe none.",
         _one(Snapshot.nearest_deadline),
     ),
-    Meter("bitvm_wallet_balance_satoshis", "Coins of the fee wallet.", _wallet(lambda it: it.balance)),
-    Meter("bitvm_wallet_coins", "How many coins the fee wallet holds.", _wallet(lambda it: it.coins)),
+    Meter("bitvm_wallet_balance_satoshis", "Free coins of the fee wallet.", _wallet(lambda it: it.balance)),
+    Meter("bitvm_wallet_coins", "How many free coins the fee wallet holds.", _wallet(lambda it: it.coins)),
+    Meter(
+        "bitvm_wallet_reserved_satoshis",
+        "What is promised to moves that are under way.",
+        _wallet(lambda it: it.reserved),
+    ),
     Meter(
         "bitvm_wallet_reserve_satoshis",
         "What the worst case of all live games costs at the fee ceiling.",

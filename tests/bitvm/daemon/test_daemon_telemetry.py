@@ -87,6 +87,7 @@ def test_every_metric_of_a_snapshot() -> None:
         key("bitvm_nearest_deadline_blocks"): 12,
         key("bitvm_wallet_balance_satoshis"): 5_000,
         key("bitvm_wallet_coins"): 3,
+        key("bitvm_wallet_reserved_satoshis"): 1_000,
         key("bitvm_wallet_reserve_satoshis"): 4_000,
         key("bitvm_fees_paid_satoshis"): 520,
         key("bitvm_notices", kind="node_unreachable", severity="critical"): 1,
