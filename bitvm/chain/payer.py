@@ -42,6 +42,9 @@ from bitvm.script.weight import txid, vsize
 CHILD_VSIZE = key_path_vsize(2, [CTxOut(0, CScript(bytes(34)))])
 """A child spends anchor and coin, and has one output; far below TRUC's limit of 1,000 vB."""
 
+RELAYED_EVERYWHERE = 1.0
+"""The first bid is not below this, though our node may relay less: many nodes do not."""
+
 NO_HURRY = 144
 """Blocks within which an order without a deadline should be confirmed."""
 
@@ -210,7 +213,7 @@ class Payer:
             self._market = (height, {})
         known = self._market[1]
         if blocks not in known:
-            known[blocks] = self._node.market_feerate(blocks)
+            known[blocks] = max(self._node.market_feerate(blocks), RELAYED_EVERYWHERE)
         return known[blocks]
 
     def _outbidding(self, order: Order, rivals: Sequence[bytes]) -> float:

@@ -232,6 +232,21 @@ def test_coin_that_was_spent_elsewhere_is_noticed(bench: PayerBench) -> None:
     assert child_of(bench, order.purpose).vin[1].prevout != coin.outpoint
 
 
+def test_child_whose_coin_is_gone_is_made_anew(bench: PayerBench) -> None:
+    bench.fund(20_000, 50_000)
+    order = bench.order(budget=10_000)
+    first = bench.deliver(order)
+    coin = bench.purse.reserved()[0].coin
+    thief = Bench(bench.chain, Wallet(bench.chain, bench.key))
+    bench.chain.submit([thief.spend(bench.key, (coin.outpoint, coin.output), fee=5_000)])
+    bench.chain.mine()
+    assert not bench.is_confirmed(order)
+    again = bench.deliver(order)
+    assert again.state is DeliveryState.SENT
+    assert again.child != first.child
+    assert set(bench.waiting()) == {txid(order.transaction), again.child}
+
+
 # ---- opponents
 
 
