@@ -100,7 +100,7 @@ class Engagement:
     def follow(self, now: float) -> Update:
         """Read the chain and fold the position; raises ChainError, SightingsError."""
         update = self._follower.tick(now)
-        self.position = Position.fold(self._graph, update.tip.height, update.confirmed)
+        self.position = Position.fold(self._graph, update.tip.height, update.confirmed, self.position)
         self.waiting = update.waiting
         if update.reorg_depth:
             _log.warning("reorganisation", setup=self.bench.name, depth=update.reorg_depth, tip=update.tip.height)

@@ -9,9 +9,10 @@ without the claim's suffix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar, cast
 
 from bitcoin.core import CTransaction
 
@@ -29,6 +30,8 @@ from bitvm.leaves.statement import StatementError
 from bitvm.leaves.step import SignedStep, StepLeaf
 from bitvm.script.onetime import OneTimeError, Signature
 from bitvm.script.taproot import TaprootError
+
+DecodedT = TypeVar("DecodedT")
 
 AFTER_STEP = ("Ask", "Path", "Descend", "Inside", "Narrow", "Close")
 """Messages after Step, in the order of play."""
@@ -49,24 +52,35 @@ class Confirmed:
 class Position:
     """The set-up at ``height``: which templates are confirmed.
 
-    confirmed: by the template's full name. slot: the claim that is looked at, from 1.
+    confirmed: by the template's full name. slot: the claim that is looked at, from 1. read: what witnesses were found
+    to say, by transaction and witness, so that a signature is verified once however often somebody asks.
     """
 
     graph: Graph
     height: int
     confirmed: Mapping[str, Confirmed]
     slot: int = 1
+    read: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def fold(cls, graph: Graph, height: int, transactions: Iterable[tuple[CTransaction, int]]) -> Position:
-        """Build the position at ``height`` from (transaction, height) pairs; transactions of others are passed over."""
+    def fold(
+        cls,
+        graph: Graph,
+        height: int,
+        transactions: Iterable[tuple[CTransaction, int]],
+        before: Position | None = None,
+    ) -> Position:
+        """Build the position at ``height`` from (transaction, height) pairs; transactions of others are passed over.
+
+        before: an earlier position of this graph; what was read there is not read again.
+        """
         by_txid = graph.by_txid()
         confirmed = {}
         for transaction, found_at in transactions:
             template = by_txid.get(transaction.GetTxid())
             if template is not None:
                 confirmed[template.name] = Confirmed(transaction, found_at)
-        return cls(graph, height, confirmed)
+        return cls(graph, height, confirmed, read={} if before is None else before.read)
 
     def at_claim(self, slot: int) -> Position:
         """Return the same position, looking at another claim."""
@@ -143,10 +157,7 @@ class Position:
 
     def claim(self) -> Commitment:
         """Return what Claim shows."""
-        leaf, items = self._opened("Claim")
-        if isinstance(leaf, ClaimLeaf | CommitmentLeaf):
-            return leaf.decode(items)
-        raise TypeError("Claim is not opened by a claim leaf")
+        return self._decoded("Claim", _claim)
 
     def reveal(self, number: int, level: int) -> Commitment:
         """Return what Reveal_``level`` of challenger ``number``'s game shows; level 1 is Claim."""
@@ -154,25 +165,15 @@ class Position:
 
     def choice(self, number: int, level: int) -> SignedChoice:
         """Return what Choice_``level`` of challenger ``number``'s game shows."""
-        leaf, items = self._opened(game_name(number, f"Choice_{level}"))
-        if not isinstance(leaf, ChoiceLeaf):
-            raise TypeError(f"Choice_{level} is not opened by a choice leaf")
-        return leaf.decode(items)
+        return self._decoded(game_name(number, f"Choice_{level}"), _choice)
 
     def step(self, number: int) -> SignedStep:
         """Return what Step of challenger ``number``'s game shows."""
-        leaf, items = self._opened(game_name(number, "Step"))
-        if not isinstance(leaf, StepLeaf):
-            raise TypeError("Step is not opened by a step leaf")
-        return leaf.decode(items)
+        return self._decoded(game_name(number, "Step"), _step)
 
     def message(self, number: int, transaction: str) -> Mapping[str, Signature]:
         """Return what the mover of a message of challenger ``number``'s game signed in it, by key path."""
-        leaf, items = self._opened(game_name(number, transaction))
-        if not isinstance(leaf, MessageLeaf):
-            raise TypeError(f"{transaction} is not opened by a message leaf")
-        signatures = leaf.decode(items)
-        return {path: signatures[path] for path in leaf.message.own}
+        return self._decoded(game_name(number, transaction), _message)
 
     def heard(self, number: int) -> Mapping[str, Signature]:
         """Return all that both parties signed in challenger ``number``'s game and before it, by key path.
@@ -198,30 +199,78 @@ class Position:
     def said(self, number: int) -> Said:
         """Return what both parties said in challenger ``number``'s game; raises WitnessError."""
         setting = self.graph.setting
-        public = setting.game_public(self.slot, number)
-        try:
-            return said_of(self.heard(number), public, setting.parameters.width)
-        except (OneTimeError, StatementError) as error:
-            raise WitnessError(f"game {number}: {error}") from error
+        heard = self.heard(number)
+        key = ("said", self.slot, number, tuple(heard.items()))
+        if key not in self.read:
+            public = setting.game_public(self.slot, number)
+            try:
+                self.read[key] = said_of(heard, public, setting.parameters.width)
+            except (OneTimeError, StatementError) as error:
+                raise WitnessError(f"game {number}: {error}") from error
+        return cast(Said, self.read[key])
 
     def _commitment(self, name: str) -> Commitment:
-        leaf, items = self._opened(name)
-        if not isinstance(leaf, CommitmentLeaf):
-            raise TypeError(f"{name} is not opened by a commitment leaf")
-        return leaf.decode(items)
+        return self._decoded(name, _commitment)
+
+    def _decoded(self, name: str, decode: Callable[[object, list[bytes]], DecodedT]) -> DecodedT:
+        """Return what a confirmed template's first input shows, read once for every witness."""
+        stack = tuple(self._stack(name))
+        key = (decode, self.slot, name, *stack)
+        if key not in self.read:
+            self.read[key] = decode(*self._opened(name))
+        return cast(DecodedT, self.read[key])
 
     def _opened(self, name: str) -> tuple[object, list[bytes]]:
         """Return the leaf through which a confirmed template spends its first input, and the items shown to it."""
-        seen = self.seen(name)
-        if seen is None:
-            raise WitnessError(f"{name} is not confirmed")
+        stack = self._stack(name)
         spent = self.template(name).inputs[0]
         tree = spent.source.output(spent.output).tree if isinstance(spent, Input) else None
         if tree is None or not isinstance(spent, Input):
             raise TypeError(f"{name} is not opened by a leaf")
-        stack = [bytes(item) for item in seen.transaction.wit.vtxinwit[0].scriptWitness.stack]
         try:
             leaf, items = tree.read_witness(stack)
         except TaprootError as error:
             raise WitnessError(f"{name}: {error}") from error
         return spent.leaf(leaf.name), items
+
+    def _stack(self, name: str) -> list[bytes]:
+        """Return the witness of a confirmed template's first input."""
+        seen = self.seen(name)
+        if seen is None:
+            raise WitnessError(f"{name} is not confirmed")
+        return [bytes(item) for item in seen.transaction.wit.vtxinwit[0].scriptWitness.stack]
+
+
+# ---- what a leaf shows, of the kind that its transaction has
+
+
+def _claim(leaf: object, items: list[bytes]) -> Commitment:
+    if isinstance(leaf, ClaimLeaf | CommitmentLeaf):
+        return leaf.decode(items)
+    raise TypeError("Claim is not opened by a claim leaf")
+
+
+def _commitment(leaf: object, items: list[bytes]) -> Commitment:
+    if isinstance(leaf, CommitmentLeaf):
+        return leaf.decode(items)
+    raise TypeError("Reveal is not opened by a commitment leaf")
+
+
+def _choice(leaf: object, items: list[bytes]) -> SignedChoice:
+    if isinstance(leaf, ChoiceLeaf):
+        return leaf.decode(items)
+    raise TypeError("Choice is not opened by a choice leaf")
+
+
+def _step(leaf: object, items: list[bytes]) -> SignedStep:
+    if isinstance(leaf, StepLeaf):
+        return leaf.decode(items)
+    raise TypeError("Step is not opened by a step leaf")
+
+
+def _message(leaf: object, items: list[bytes]) -> Mapping[str, Signature]:
+    """Return what the mover of a message signed in it, by key path."""
+    if isinstance(leaf, MessageLeaf):
+        signatures = leaf.decode(items)
+        return {path: signatures[path] for path in leaf.message.own}
+    raise TypeError("a message is not opened by a message leaf")
