@@ -124,9 +124,9 @@ class _CannotPayError(Exception):
 class Payer:
     """Delivers orders to `node` with coins of `purse`; used by one thread at a time."""
 
-    def __init__(self, node: RemoteNode, purse: Purse) -> None:
-        """Ask nothing yet."""
-        self._node, self._purse = node, purse
+    def __init__(self, node: RemoteNode, purse: Purse, *, max_feerate: float = math.inf) -> None:
+        """Ask nothing yet. max_feerate: what is never exceeded, in satoshi a virtual byte, whatever a budget allows."""
+        self._node, self._purse, self._max_feerate = node, purse, max_feerate
         self._market: tuple[int, dict[int, float]] = (-1, {})
 
     def deliver(self, order: Order, height: int) -> Delivery:
@@ -203,9 +203,13 @@ class Payer:
             minimum=floor,
             elapsed=max(height - order.since, 0),
             left=left,
-            highest=order.budget / _package_vsize(order),
+            highest=self._budget(order) / _package_vsize(order),
             last=None if recorded is None else _feerate(order, recorded.fee),
         )
+
+    def _budget(self, order: Order) -> int:
+        """Return what transaction and child may pay: the order's budget, within the highest feerate there is."""
+        return math.floor(min(order.budget, self._max_feerate * _package_vsize(order)))
 
     def _market_feerate(self, blocks: int, height: int) -> float:
         """What confirms within `blocks` blocks, asked once a block."""
@@ -274,9 +278,10 @@ class Payer:
         least = math.ceil(max(floor * size - order.own_fee, floor * CHILD_VSIZE))
         if recorded is not None:
             least = max(least, recorded.fee + INCREMENTAL_FEERATE * CHILD_VSIZE)
-        most = order.budget - order.own_fee
+        budget = self._budget(order)
+        most = budget - order.own_fee
         if least > most:
-            text = f"the child would have to pay {least} sat, and the budget of {order.budget} sat leaves {most} sat"
+            text = f"the child would have to pay {least} sat, and the budget of {budget} sat leaves {most} sat"
             raise _CannotPayError(DeliveryState.OVER_BUDGET, text)
         wanted = min(max(math.ceil(offer.feerate * size - order.own_fee), least), most)
         overhead = DUST_P2TR - order.transaction.vout[order.anchor_index].nValue

@@ -60,7 +60,7 @@ class Daemon:
         self._source = SharedSource(place.node)
         self._second = None if place.second is None else SharedSource(place.second)
         self._recovery = Recovery(place)
-        self._payer = Payer(place.node, place.purse)
+        self._payer = Payer(place.node, place.purse, max_feerate=place.config.fees.max_feerate)
         self._treasury = Treasury(place)
         self._statuses: dict[str, SetupStatus] = {}
         self._unusable: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 Every game needs confirmed coins of its own, since the child that pays for a move may have no other unconfirmed parent.
 The wallet finds coins by a scan of all coins, which takes the node a moment on a private chain and minutes on a large
-one; so it scans at the start and then rarely, and in between follows the coins that it knows.
+one; so it scans at the start and then rarely, not while a game runs, and in between follows the coins that it knows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ SCAN_EVERY = {"regtest": 1}
 """Blocks between two scans, by network."""
 SCAN_SELDOM = 144
 
+UNHURRIED = 12
+"""Blocks within which new fee coins should be confirmed."""
+
 
 class Treasury:
     """Looks after the purse of a home."""
@@ -37,7 +40,7 @@ class Treasury:
         """Follow the coins to ``height`` and cut new ones where too few are left; yields what is wrong."""
         if height != self._height:
             try:
-                self._refresh(height)
+                self._refresh(height, idle=not any(_is_running(status) for status in setups.values()))
                 self._cut(setups)
             except ChainError as error:
                 _log.warning("wallet not up to date", error=str(error))
@@ -60,9 +63,11 @@ class Treasury:
         """Where the wallet is paid."""
         return self._place.purse.address(self._place.config.network)
 
-    def _refresh(self, height: int) -> None:
-        seldom = SCAN_EVERY.get(self._place.config.network, SCAN_SELDOM)
-        scan = self._scanned is None or abs(height - self._scanned) >= seldom
+    def _refresh(self, height: int, *, idle: bool) -> None:
+        """Follow the known coins; look for unknown ones at the start, and seldom, but never while a game runs."""
+        every = SCAN_EVERY.get(self._place.config.network)
+        due = self._scanned is None or abs(height - self._scanned) >= (every or SCAN_SELDOM)
+        scan = self._scanned is None or (due and (idle or every is not None))
         self._place.purse.refresh(self._place.node, height, scan=scan)
         self._height = height
         if scan:
@@ -76,7 +81,7 @@ class Treasury:
         if wanted <= 0:
             return
         try:
-            feerate = self._place.node.market_feerate(6)
+            feerate = min(self._place.node.market_feerate(UNHURRIED), fees.max_feerate)
             self._place.purse.split(self._place.node, wanted, fees.coin_value, feerate)
         except InsufficientFundsError as error:
             _log.info("no fee coins cut", error=str(error))
@@ -94,3 +99,7 @@ class Treasury:
             parameters = self._place.plan(name).parameters
             self._fees[name] = defence(parameters, party, parameters.fee_ceiling).fees
         return self._fees[name]
+
+
+def _is_running(status: SetupStatus) -> bool:
+    return any(game.state == "running" for game in status.games)
