@@ -68,6 +68,11 @@ class Daemon:
         self._wake = trio.Event()
         self._network_checked = False
 
+    @property
+    def is_recovering(self) -> bool:
+        """Whether the home was restored and nothing may be signed yet."""
+        return self._recovery.pending
+
     # ---- the loop
 
     async def run(self, tasks: Sequence[Task] = ()) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from bitvm.chain.interface import ChainError
-from regtest.cli import figures, matrix, simulate
+from regtest.cli import daemons, figures, matrix, simulate
 from regtest.match import MatchError
 from regtest.scenario import ScenarioError
 
@@ -47,4 +47,5 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add(commands)
     matrix.add(commands)
     figures.add(commands)
+    daemons.add(commands)
     return parser
