@@ -155,8 +155,9 @@ class Daemon:
         self._network_checked = True
 
     def _serve(self, tip: BlockId, now: float) -> Iterator[Notice]:
-        yield from self._treasury.update(tip.height, self._statuses)
         self._take_up()
+        graphs = {name: engagement.bench.archive.graph for name, engagement in self.engagements.items()}
+        yield from self._treasury.update(tip.height, self._statuses, graphs)
         silent = self._recovery.pending
         if silent:
             yield from self._recovery.step(self.engagements, tip.height, now)

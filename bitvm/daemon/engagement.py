@@ -41,6 +41,7 @@ from bitvm.graph.graph import FUND
 from bitvm.graph.model import ANCHOR, PROVER, Template, challenger_number
 from bitvm.keys.journal import AlreadySigned
 from bitvm.script.weight import txid
+from bitvm.setup.enrol import fund_purpose
 
 _log = get_logger(__name__)
 
@@ -90,6 +91,7 @@ class Engagement:
         self._responder = Responder(bench.archive.signed, bench.secrets)
         self._rivals = Rivals(self._graph)
         self._concerns = Concerns(bench.name, bench.party, self._rivals, unknown_blocks)
+        self._told: dict[str, tuple[DeliveryState, str]] = {}
         self._checked: BlockId | None = None
         self._spent: tuple[Notice, ...] = ()
         self.position: Position | None = None
@@ -205,7 +207,9 @@ class Engagement:
                 yield self._notice(NoticeKind.MOVE_AT_RISK, severity, f"{move.template}: {delivery.text}")
 
     def _tell(self, move: Move, delivery: Delivery) -> None:
-        if delivery.state is not DeliveryState.WAITING:
+        news = (delivery.state, delivery.text)
+        if delivery.state is not DeliveryState.WAITING and self._told.get(move.template) != news:
+            self._told[move.template] = news
             paid = {"feerate": round(delivery.feerate, 2), "fee": delivery.fee}
             _log.info("move", state=delivery.state.value, why=move.why, text=delivery.text, **paid, **self._about(move))
 
@@ -247,6 +251,9 @@ class Engagement:
 
     def _settle(self, position: Position, wanted: set[str]) -> None:
         """Free the coins of what is buried, or can never be confirmed any more."""
+        funded = fund_purpose(self.bench.name)
+        if position.buried(FUND) and funded in self._payer.purposes(funded):
+            self._payer.settle(funded)
         prefix = self._purpose("")
         for purpose in self._payer.purposes(prefix):
             name = purpose.removeprefix(prefix)

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bitcoin.core import COutPoint
+
 from bitvm.chain.interface import ChainError
-from bitvm.chain.purse import InsufficientFundsError
+from bitvm.chain.purse import PAYMENT, InsufficientFundsError
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
 from bitvm.daemon.workplace import Workplace
 from bitvm.graph.costs import defence
+from bitvm.graph.graph import Graph
+from bitvm.script.weight import txid
 
 _log = get_logger(__name__)
 
@@ -36,19 +40,23 @@ class Treasury:
         self._scanned: int | None = None
         self._fees: dict[str, int] = {}
 
-    def update(self, height: int, setups: Mapping[str, SetupStatus]) -> Iterator[Notice]:
-        """Follow the coins to ``height`` and cut new ones where too few are left; yields what is wrong."""
+    def update(self, height: int, setups: Mapping[str, SetupStatus], graphs: Mapping[str, Graph]) -> Iterator[Notice]:
+        """Follow the coins to ``height`` and cut new ones where too few are left; yields what is wrong.
+
+        setups: how each stands; graphs: of the same set-ups.
+        """
+        self._measure(graphs)
         if height != self._height:
             try:
                 self._refresh(height, idle=not any(_is_running(status) for status in setups.values()))
                 self._cut(setups)
             except ChainError as error:
                 _log.warning("wallet not up to date", error=str(error))
-        balance, needed = self._place.purse.balance(), self._reserve(setups)
-        if balance < needed:
+        held, needed = self._place.purse.balance() + self._on_the_way(), self._reserve(setups)
+        if held < needed:
             text = (
-                f"the wallet: {balance} sat free, {needed} sat needed for the worst case; "
-                f"pay {needed - balance} sat to {self.address}"
+                f"the wallet: {held} sat for fees, {needed} sat needed for the worst case; "
+                f"pay {needed - held} sat to {self.address}"
             )
             yield Notice(NoticeKind.RESERVE_LOW, Severity.WARNING, text)
 
@@ -57,6 +65,10 @@ class Treasury:
         purse = self._place.purse
         reserved = sum(held.amount for held in purse.reserved())
         return WalletStatus(self.address, purse.balance(), len(purse.coins()), reserved, self._reserve(setups))
+
+    def _on_the_way(self) -> int:
+        """Return what the coins hold that pay for moves now: most of it comes back as their change."""
+        return sum(held.coin.output.nValue for held in self._place.purse.reserved() if _is_move(held.purpose))
 
     @property
     def address(self) -> str:
@@ -74,17 +86,25 @@ class Treasury:
             self._scanned = height
 
     def _cut(self, setups: Mapping[str, SetupStatus]) -> None:
-        """Cut a large coin into fee coins if there are fewer than the open games may need."""
-        fees = self._place.config.fees
-        open_games = sum(self._games(name) for name, status in setups.items() if not status.over)
-        wanted = fees.coins_per_game * open_games - len(self._place.purse.coins())
-        if wanted <= 0:
+        """Cut a large coin into fee coins if there are fewer than the open games may need; one cut at a time."""
+        fees, purse = self._place.config.fees, self._place.purse
+        games = sum(self._games(name) for name, status in setups.items() if not status.over)
+        in_use = sum(_is_move(held.purpose) for held in purse.reserved())
+        wanted = fees.coins_per_game * games - len(purse.coins()) - in_use
+        if wanted <= 0 or self._is_cutting():
             return
         try:
             feerate = min(self._place.node.market_feerate(UNHURRIED), fees.max_feerate)
-            self._place.purse.split(self._place.node, wanted, fees.coin_value, feerate)
+            purse.split(self._place.node, wanted, fees.coin_value, feerate)
         except InsufficientFundsError as error:
             _log.info("no fee coins cut", error=str(error))
+
+    def _is_cutting(self) -> bool:
+        """Whether a payment of the wallet waits for its block."""
+        purse = self._place.purse
+        made = (purse.recorded(purpose) for purpose in purse.purposes(PAYMENT))
+        outputs = (self._place.node.coin(COutPoint(txid(each.transaction), 0)) for each in made if each is not None)
+        return any(output is not None and output.confirmations == 0 for output in outputs)
 
     def _games(self, name: str) -> int:
         """Return how many games of ours can run at once in a set-up."""
@@ -92,13 +112,19 @@ class Treasury:
 
     def _reserve(self, setups: Mapping[str, SetupStatus]) -> int:
         """Return what the fees of the worst case come to, in satoshi, over all set-ups that are not over."""
-        return sum(self._fee(name, status.party) for name, status in setups.items() if not status.over)
+        return sum(self._fees.get(name, 0) for name, status in setups.items() if not status.over)
 
-    def _fee(self, name: str, party: str) -> int:
-        if name not in self._fees:
-            parameters = self._place.plan(name).parameters
-            self._fees[name] = defence(parameters, party, parameters.fee_ceiling).fees
-        return self._fees[name]
+    def _measure(self, graphs: Mapping[str, Graph]) -> None:
+        """Price the worst case of each set-up, once."""
+        for name, graph in graphs.items():
+            if name not in self._fees:
+                party = self._place.plan(name).party_of(self._place.home.identity.public)
+                self._fees[name] = 0 if party is None else defence(graph.setting.parameters, party, graph=graph).fees
+
+
+def _is_move(purpose: str) -> bool:
+    """Whether a promise of the purse is for a move of a set-up (`bitvm.daemon.engagement`)."""
+    return ":" in purpose
 
 
 def _is_running(status: SetupStatus) -> bool:

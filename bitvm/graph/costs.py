@@ -34,6 +34,7 @@ from lvm.layout import HASH_BYTES
 CHILD_VSIZE = key_path_vsize(2, [CTxOut(DUST, CScript(b"\x51\x20" + bytes(32)))])
 """Virtual bytes of the child that pays for a transaction: it spends the anchor and one coin."""
 
+_WORST_CASE = "worst_case"
 _WORST_START = "worst_case at the start"
 
 ATTESTERS = 2
@@ -106,7 +107,7 @@ def scenarios_of(graph: Graph) -> dict[str, ScenarioCost]:
         "honest_claim_attested": _attested_claim(),
         "execution_lie": _price(graph, _in_game((*bisection, "Step", ("Slash", _heaviest(graph["1/Slash"]))))),
         "read_lie": _price(graph, _in_game((*bisection, "Step", "Ask", "Slash_after_Ask"))),
-        "worst_case": _price(graph, _in_game((*_bisection(levels, demands=True), *_WRITE_REFUTED))),
+        _WORST_CASE: _price(graph, _in_game((*_bisection(levels, demands=True), *_WRITE_REFUTED))),
     }
 
 
@@ -189,12 +190,19 @@ class Move:
 class Prices:
     """What moves and scenarios cost in a set-up of these parameters, in satoshi."""
 
-    def __init__(self, parameters: Parameters, feerate: float) -> None:
-        """Take a feerate in satoshi per virtual byte; measures graphs, the same ones once a process."""
+    def __init__(self, parameters: Parameters, feerate: float, graph: Graph | None = None) -> None:
+        """Take a feerate in satoshi per virtual byte.
+
+        graph: the set-up's own, which is measured. Without one reference graphs are, the same ones once a process.
+        """
         self.parameters, self.feerate = parameters, feerate
+        self._a_challenger: Mapping[str, float] = {}
+        self._attested: Mapping[str, float] = {}
+        if graph is not None:
+            self._game = _measured(graph)
+            return
         self._game = _game(parameters.levels, parameters.width)
         self._a_challenger = _growth(_small(1), _small(2))
-        self._attested: Mapping[str, float] = {}
         if parameters.attesters or parameters.claims > 1:
             base = _small(max(parameters.attesters, 1))
             more = replace(
@@ -230,7 +238,7 @@ class Prices:
 
     def worst_game(self, role: str) -> int:
         """Return the fees of ``prover`` or ``challenger`` in the game that costs it most."""
-        return max(self.scenario(name, role) for name in ("worst_case", _WORST_START))
+        return max(self.scenario(name, role) for name in (_WORST_CASE, _WORST_START))
 
     def dearest(self, role: str, *prefixes: str) -> int:
         """Return the fee of the largest move of a party whose kind begins with one of ``prefixes``."""
@@ -257,10 +265,26 @@ class _Game:
 def _game(levels: int, width: int) -> _Game:
     """Return the sizes of a game of one challenger: amounts and times do not change them."""
     graph = reference_graph(Parameters(bytes(HASH_BYTES), levels=levels, width=width, delta_long=MAX_SEQUENCE_BLOCKS))
-    vsizes = {name: template.vsize() for name, template in graph.templates.items()}
-    movers = {name: template.mover for name, template in graph.templates.items()}
-    at_start = _price(graph, _in_game((*_bisection(levels, demands=True), *_START_REFUTED)))
-    return _Game(vsizes, movers, {**scenarios_of(graph), _WORST_START: at_start})
+    measured = _measured(graph)
+    return replace(measured, scenarios={**scenarios_of(graph), **measured.scenarios})
+
+
+def _measured(graph: Graph) -> _Game:
+    """Return the sizes of the first game on the first claim, and the dearest ways through it."""
+    first = {
+        name: template
+        for name, template in graph.templates.items()
+        if template.claim == 1 and template.plain.rpartition("/")[0] in ("", "1")
+    }
+    demanded = tuple(_bisection(graph.setting.parameters.levels, demands=True))
+    return _Game(
+        {name: template.vsize() for name, template in first.items()},
+        {name: template.mover for name, template in first.items()},
+        {
+            _WORST_CASE: _price(graph, _in_game((*demanded, *_WRITE_REFUTED))),
+            _WORST_START: _price(graph, _in_game((*demanded, *_START_REFUTED))),
+        },
+    )
 
 
 def _small(challengers: int) -> Parameters:
@@ -326,15 +350,17 @@ class Defence:
         return self.contribution + self.fees
 
 
-def defence(parameters: Parameters, party: str, feerate: float | None = None) -> Defence:
+def defence(parameters: Parameters, party: str, feerate: float | None = None, graph: Graph | None = None) -> Defence:
     """Return what ``party`` must be able to pay at a feerate (default: ``fee_ceiling``); raises GraphError.
+
+    graph: the set-up's own, if it is built; measuring it is quicker, and says the same.
 
     The prover makes and ends every claim, and plays the worst game of every challenger, which has one stake and so one
     game. A challenger plays the worst game once, and then may need both Slash, which the worst game holds, and Reclaim.
     """
     if party not in all_parties(parameters.challengers):
         raise GraphError(f"no party {party!r}; there are {', '.join(all_parties(parameters.challengers))}")
-    prices = Prices(parameters, parameters.fee_ceiling if feerate is None else feerate)
+    prices = Prices(parameters, parameters.fee_ceiling if feerate is None else feerate, graph)
     role = role_of(party)
     games = parameters.challengers if role == PROVER else 1
     found: list[tuple[str, int, int]] = []
