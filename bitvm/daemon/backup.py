@@ -314,6 +314,18 @@ def recovery_pending(home_folder: Path) -> bool:
     return (home_folder / RECOVERY).exists()
 
 
+def restored_at(home_folder: Path) -> str:
+    """Return what tells this restore from every other one, in one word; raises BackupError where none is pending."""
+    path = home_folder / RECOVERY
+    try:
+        content = json.loads(path.read_bytes())
+        return str(int(content["restored_at"]))
+    except OSError as error:
+        raise BackupError(f"{path}: cannot be read: {_why(error)}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BackupError(f"{path}: does not say when the home was restored; restore it again") from error
+
+
 def finish_recovery(home_folder: Path) -> None:
     """Let the home sign again, durably; nothing happens where no recovery is pending. Raises BackupError.
 

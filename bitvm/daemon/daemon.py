@@ -34,7 +34,7 @@ from bitvm.daemon.role import Bench, RoleMaker
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, Snapshot
 from bitvm.daemon.treasury import Treasury
 from bitvm.daemon.workplace import Workplace
-from bitvm.setup.archive import UnfinishedSetupError
+from bitvm.setup.archive import UnfinishedSetupError, has_fund
 
 _log = get_logger(__name__)
 
@@ -159,8 +159,6 @@ class Daemon:
         graphs = {name: engagement.bench.archive.graph for name, engagement in self.engagements.items()}
         yield from self._treasury.update(tip.height, self._statuses, graphs)
         silent = self._recovery.pending
-        if silent:
-            yield from self._recovery.step(self.engagements, tip.height, now)
         for name, engagement in self.engagements.items():
             try:
                 report = engagement.tick(now, silent=silent)
@@ -171,15 +169,24 @@ class Daemon:
             self._statuses[name] = report.status
             yield from report.notices
             yield from report.node_notices
+        if silent:
+            yield from self._recover(tip)
         for name, why in self._unusable.items():
             yield Notice(NoticeKind.SETUP_FAILED, Severity.CRITICAL, f"{name}: {why}", name)
+
+    def _recover(self, tip: BlockId) -> Iterator[Notice]:
+        """Bring a restored home nearer to its end of silence, now that its set-ups were followed in silence."""
+        try:
+            yield from self._recovery.step(self.engagements, tip)
+        except ChainError as error:
+            yield Notice(NoticeKind.NODE_UNREACHABLE, Severity.CRITICAL, f"the node: {error}")
 
     # ---- set-ups
 
     def _take_up(self) -> None:
-        """Load the set-ups that have ended since the last tick."""
+        """Load the set-ups that were agreed on since the last tick, and once more when Fund is signed by all."""
         for name in self.place.home.setups():
-            if name in self.engagements or name in self._unusable:
+            if name in self._unusable or (name in self.engagements and not self._has_grown(name)):
                 continue
             try:
                 self.engagements[name] = self._engage(name)
@@ -188,8 +195,17 @@ class Daemon:
             except Exception as error:  # one folder that cannot be read keeps no other set-up from being served
                 _log.exception("set-up cannot be used", setup=name)
                 self._unusable[name] = str(error)
+                self.engagements.pop(name, None)
             else:
                 _log.info("set-up taken up", setup=name, party=self.engagements[name].bench.party)
+
+    def _has_grown(self, name: str) -> bool:
+        """Whether a set-up that was taken up without a signed Fund has one now."""
+        bench = self.engagements[name].bench
+        if bench.archive.fund is not None or not has_fund(self.place.home.setup(name).exchange_path, bench.parameters):
+            return False
+        self.engagements[name].close()
+        return True
 
     def _engage(self, name: str) -> Engagement:
         bench = self.place.bench(name, self.computations)

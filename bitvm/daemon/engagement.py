@@ -26,6 +26,7 @@ from bitvm.chain.sightings import Sightings
 from bitvm.daemon.concerns import Concerns
 from bitvm.daemon.leaving import Stake, returned_stake
 from bitvm.daemon.logs import get_logger
+from bitvm.daemon.memory import Memory
 from bitvm.daemon.reports import setup_status
 from bitvm.daemon.role import Bench, Judged, Role, claimed_input
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity
@@ -91,17 +92,22 @@ class Engagement:
         self._responder = Responder(bench.archive.signed, bench.secrets)
         self._rivals = Rivals(self._graph)
         self._concerns = Concerns(bench.name, bench.party, self._rivals, unknown_blocks)
+        self._memory = Memory(bench, sightings)
         self._told: dict[str, tuple[DeliveryState, str]] = {}
         self._checked: BlockId | None = None
         self._spent: tuple[Notice, ...] = ()
+        self.followed: BlockId | None = None
+        """The block up to which everything is read, and what we signed in it recorded."""
         self.position: Position | None = None
         """Where the set-up stood at the newest tick."""
         self.waiting: tuple[CTransaction, ...] = ()
         """The set-up's transactions in the mempool at the newest tick."""
 
     def follow(self, now: float) -> Update:
-        """Read the chain and fold the position; raises ChainError, SightingsError."""
+        """Read the chain, record what we signed in it, fold the position; raises ChainError, SightingsError."""
         update = self._follower.tick(now)
+        self._memory.learn([*(transaction for transaction, _ in update.confirmed), *update.waiting])
+        self.followed = update.tip
         self.position = Position.fold(self._graph, update.tip.height, update.confirmed, self.position)
         self.waiting = update.waiting
         if update.reorg_depth:
@@ -118,7 +124,8 @@ class Engagement:
         def judge(slot: int) -> Judged:
             return self.role.judged(position, slot)
 
-        notices = [*self._spends(update.tip, position), *self._concerns.find(position, decisions, judge)]
+        notices = [*self._memory.notices(), *self._spends(update.tip, position)]
+        notices += self._concerns.find(position, decisions, judge)
         if not silent:
             wanted = [decision for decision in decisions.values() if isinstance(decision, Move)]
             for move in wanted:
@@ -142,6 +149,7 @@ class Engagement:
         tip = self.sightings.tip()
         if tip is not None:
             self.sightings.record(tip.height, (), transactions, keep=WINDOW)
+        self._memory.learn(transactions)
 
     def close(self) -> None:
         """Close what belongs to this set-up alone."""
@@ -155,20 +163,19 @@ class Engagement:
     # ---- moves
 
     def prepare(self, move: Move, position: Position) -> CTransaction:
-        """Sign a move and keep it, ready to be sent.
-
-        Raises AlreadySigned where a key holds another message and nothing was kept that says it.
-        """
-        try:
-            signed = self._responder.transaction(move, position)
-        except AlreadySigned:
-            kept = self.bench.store.signed(self.bench.name, move.template)
-            if not kept:
-                raise
-            _log.exception("the key holds another message: sending what it signed", **self._about(move))
-            return kept[-1].transaction
+        """Sign a move and keep it, ready to be sent; raises AlreadySigned where a key holds another message."""
+        signed = self._responder.transaction(move, position)
         self.bench.store.keep_signed(self.bench.name, move.template, signed, position.height)
         return signed
+
+    def _signed_before(self, move: Move) -> CTransaction | None:
+        """Return what we signed for the transaction before, if it was kept.
+
+        After a reorganisation deeper than `confirmations` it answers what the opponent does not say any more; it is
+        still the only thing that our key can say, and silence loses for sure.
+        """
+        kept = self.bench.store.signed(self.bench.name, move.template)
+        return kept[-1].transaction if kept else None
 
     def order(self, move: Move, position: Position, signed: CTransaction) -> Order:
         """Return what the payer needs to know of a signed move."""
@@ -188,11 +195,18 @@ class Engagement:
 
     def _make(self, move: Move, position: Position) -> Iterator[Notice]:
         try:
-            signed = self.prepare(move, position)
+            signed: CTransaction | None
+            try:
+                signed = self.prepare(move, position)
+            except AlreadySigned as error:
+                signed = self._signed_before(move)
+                then = "nothing is sent" if signed is None else "what it signed is sent"
+                text = f"{move.template}: {error}; {then}"
+                yield self._notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, text)
+                if signed is None:
+                    return
             order = self.order(move, position, signed)
             delivery = self._payer.deliver(order, position.height)
-        except AlreadySigned as error:
-            yield self._notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, f"{move.template}: {error}")
         except ChainError as error:
             yield self._notice(NoticeKind.MOVE_AT_RISK, Severity.WARNING, f"{move.template}: {error}")
         except Exception as error:  # one move that fails, whatever the reason, keeps no other from being made
@@ -223,8 +237,9 @@ class Engagement:
 
     def _extras(self, position: Position) -> Iterator[Notice]:
         """Send what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
-        if not position.has(FUND):
-            yield from self._deliver_plain(FUND, self.bench.archive.fund, self._graph[FUND].spent, position)
+        fund = self.bench.archive.fund
+        if not position.has(FUND) and fund is not None:
+            yield from self._deliver_plain(FUND, fund, self._graph[FUND].spent, position)
         elif self.bench.party != PROVER and may_leave(position, self._number()):
             yield from self._leave(position)
 

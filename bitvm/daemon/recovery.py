@@ -3,29 +3,28 @@
 The backup is older than what the party signed last. Every message that it signed since has been sent, so it is on the
 chain, in a mempool, or in the memory of an opponent. So the daemon is silent, and
 
-    1  reads the chain and the mempool as always, and keeps what its opponents say that they have seen
-    2  records in the journal what its own one-time keys say in all of that
+    1  waits for a node that has read all blocks, and follows every set-up up to the newest one
+    2  reads the chain and the mempool as always, and keeps what its opponents say that they have seen; what its own
+       one-time keys say in all of that is recorded in the journal (`bitvm.daemon.memory`)
     3  goes on when `confirmations` + 1 blocks have come since: what was on its way has been confirmed by then, or is
        answered again from the same position, with the same words
-
-A key that the journal and the chain know with two messages is a notice that stays: somebody else signs with this seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bitvm.daemon.backup import finish_recovery, recovery_pending
+from bitvm.chain.interface import BlockId
+from bitvm.daemon.backup import finish_recovery, recovery_pending, restored_at
 from bitvm.daemon.engagement import Engagement
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, Severity
 from bitvm.daemon.workplace import Workplace
-from bitvm.game.recall import recall, restore_journal
 
 _log = get_logger(__name__)
 
 BEGAN = "recovery began at block"
-"""The fact under which the store keeps where a recovery began."""
+"""The fact under which the store keeps which recovery began last, and where."""
 
 
 class Recovery:
@@ -36,40 +35,42 @@ class Recovery:
         self._place = place
         self.pending = recovery_pending(place.home.path)
 
-    def step(self, engagements: Mapping[str, Engagement], height: int, now: float) -> Iterator[Notice]:
-        """Record what is known at ``height`` and end the recovery when it is due; yields what is to be told."""
-        began = self._began(height)
-        yield from self._record(engagements, now)
+    def step(self, engagements: Mapping[str, Engagement], tip: BlockId) -> Iterator[Notice]:
+        """Count blocks and end the recovery when it is due, after all set-ups were served; yields what is to be told.
+
+        Raises ChainError.
+        """
+        lagging = sorted(name for name, each in engagements.items() if each.followed != tip)
+        if lagging or self._is_node_behind():
+            text = f"restored: {', '.join(lagging)} not followed up to the newest block" if lagging else _NODE_BEHIND
+            yield self._notice(f"{text}; nothing is signed until then")
+            return
         longest = max((each.bench.parameters.confirmations for each in engagements.values()), default=0)
-        left = began + longest + 1 - height
+        left = self._began(tip.height) + longest + 1 - tip.height
         if left > 0:
-            text = f"restored: nothing is signed for {left} more blocks"
-            yield Notice(NoticeKind.RECOVERING, Severity.WARNING, text)
+            yield self._notice(f"restored: nothing is signed for {left} more blocks")
             return
         finish_recovery(self._place.home.path)
         self.pending = False
-        _log.warning("recovered: moves are signed again", height=height)
+        _log.warning("recovered: moves are signed again", height=tip.height)
+
+    def _is_node_behind(self) -> bool:
+        """Whether the node still reads old blocks: what it does not show yet may hold what we signed."""
+        info = self._place.node.info()
+        return info.initial_download or info.headers > info.blocks
 
     def _began(self, height: int) -> int:
-        """Return the block at which the first tick after the restore was; a lower one after a deep reorganisation."""
-        kept = self._place.store.fact(BEGAN)
-        if kept is None:
-            self._place.store.keep_fact(BEGAN, str(height))
-            return height
-        return int(kept)
+        """Return the block at which this recovery began; that of an earlier one, kept in the backup, does not count."""
+        this = restored_at(self._place.home.path)
+        which, _, began = (self._place.store.fact(BEGAN) or "").partition(" ")
+        if which == this:
+            return int(began)
+        self._place.store.keep_fact(BEGAN, f"{this} {height}")
+        return height
 
-    def _record(self, engagements: Mapping[str, Engagement], now: float) -> Iterator[Notice]:
-        for name, engagement in engagements.items():
-            engagement.follow(now)
-            bench = engagement.bench
-            seen = [
-                transaction
-                for template in bench.archive.graph.templates.values()
-                for transaction in engagement.sightings.witnesses(template.txid)
-            ]
-            recalled = recall(bench.archive.graph, bench.party, seen)
-            for conflict in restore_journal(bench.secrets, recalled):
-                yield Notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, f"{conflict.path}: {conflict}", name)
-            for path in recalled.labels:
-                text = f"{path}: signed what no honest party signs; somebody else has this seed"
-                yield Notice(NoticeKind.CANNOT_SIGN, Severity.CRITICAL, text, name)
+    @staticmethod
+    def _notice(text: str) -> Notice:
+        return Notice(NoticeKind.RECOVERING, Severity.WARNING, text)
+
+
+_NODE_BEHIND = "restored: the node has not read all blocks yet"
