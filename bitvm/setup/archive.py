@@ -1,10 +1,12 @@
-"""A finished set-up, read from its exchange store without any secret: the signed graph, and Fund ready to broadcast.
+"""An agreed set-up, read from its exchange store without any secret: the signed graph, and Fund ready to broadcast.
 
-The store holds the messages of all four rounds, each checked by its SHA256 when the store is opened, and the session
+The store holds the messages of the rounds, each checked by its SHA256 when the store is opened, and the session
 verified every signature before it stored a round (`bitvm.setup.progress`). So loading builds the graph, compares its
 hash with the one that everybody agreed to, and takes the signatures as they are; ``verify=True`` verifies them again.
 
-A set-up that has not ended is refused with what is missing: nobody can play half a graph.
+A set-up that is not agreed on is refused with what is missing: nobody can play half a graph. From the third round on
+the graph is signed, and a party that sends its signatures of Fund must watch: who coordinates can keep the others' from
+it and broadcast Fund all the same. So ``fund`` is None where only the last round is missing.
 """
 
 from __future__ import annotations
@@ -35,16 +37,20 @@ class ArchiveError(ValueError):
 
 
 class UnfinishedSetupError(ArchiveError):
-    """The set-up has not ended."""
+    """The graph is not signed by everybody yet."""
+
+
+AGREED = 3
+"""Rounds after which the graph is signed: offers, keys, agreements."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A finished set-up of ``party``: what everybody signed, and Fund with all witnesses."""
+    """An agreed set-up of ``party``: what everybody signed, and Fund with all witnesses as soon as they are here."""
 
     party: str
     signed: SignedGraph = field(repr=False)
-    fund: CTransaction = field(repr=False)
+    fund: CTransaction | None = field(repr=False)
 
     @classmethod
     def load(cls, path: Path, parameters: Parameters, *, verify: bool = False) -> Archive:
@@ -54,14 +60,17 @@ class Archive:
         """
         party = stored_party(path)
         with SetupStore.open(path, party, parameters) as store:
-            _check_finished(store)
+            _check_agreed(store)
+            complete = store.complete()
             rounds = [list(store.messages(number).values()) for number in range(ROUNDS)]
             parties = store.parties
         try:
             offers = read_round(rounds[0], Offer, parties)
             graph = build_graph(parameters, offers, read_round(rounds[1], Keys, parties))
             signatures = agreed_signatures(graph, read_round(rounds[2], Agreement, parties), verified=not verify)
-            fund = signed_fund(graph, offers, read_round(rounds[3], FundSignatures, parties))
+            fund = None
+            if complete == ROUNDS:
+                fund = signed_fund(graph, offers, read_round(rounds[3], FundSignatures, parties))
         except SetupError as error:
             raise ArchiveError(f"{path}: not a set-up that this version could have stored: {error}") from error
         return cls(party, SignedGraph(graph, setup_id_of(parameters, offers), signatures), fund)
@@ -77,9 +86,15 @@ class Archive:
         return self.signed.graph
 
 
-def _check_finished(store: SetupStore) -> None:
+def has_fund(path: Path, parameters: Parameters) -> bool:
+    """Whether everybody's signatures of Fund are in the store at ``path``; raises SetupStoreError."""
+    with SetupStore.open(path, stored_party(path), parameters) as store:
+        return store.complete() == ROUNDS
+
+
+def _check_agreed(store: SetupStore) -> None:
     number = store.complete()
-    if number < ROUNDS:
+    if number < AGREED:
         held = store.messages(number)
         missing = [party for party in store.parties if party not in held]
         raise UnfinishedSetupError(

@@ -8,7 +8,7 @@ from networked import parties
 
 from bitvm.graph.parameters import Parameters
 from bitvm.script.engine import failing_input
-from bitvm.setup.archive import Archive, ArchiveError, UnfinishedSetupError
+from bitvm.setup.archive import Archive, ArchiveError, UnfinishedSetupError, has_fund
 from bitvm.setup.messages import Agreement, encode
 from bitvm.setup.session import sighash
 from bitvm.setup.store import AnotherSetupError, SetupStoreCorruptError, SetupStoreMissingError, stored_party
@@ -62,12 +62,20 @@ async def test_every_slot_of_an_archive_holds_its_own_signature(tmp_path):
     assert set(archive.signed.signatures) == set(archive.graph.signature_slots())
 
 
-@pytest.mark.parametrize(("rounds", "kind"), [(0, "offer"), (1, "keys"), (2, "agreement"), (3, "fund")])
+@pytest.mark.parametrize(("rounds", "kind"), [(0, "offer"), (1, "keys"), (2, "agreement")])
 async def test_an_unfinished_set_up_says_what_is_missing(tmp_path, rounds, kind):
     everybody, _ = await stored(tmp_path, rounds)
     missing = f"{rounds} of 4 rounds are complete, {kind} messages of prover, challenger1 are missing"
     with pytest.raises(UnfinishedSetupError, match=missing):
         Archive.load(everybody[2].store_path, PARAMETERS)
+
+
+async def test_whoever_has_signed_fund_can_play_without_the_others_signatures_of_it(tmp_path):
+    everybody, _ = await stored(tmp_path, 3)
+    archive = Archive.load(everybody[2].store_path, PARAMETERS)
+    assert archive.fund is None
+    assert not has_fund(everybody[2].store_path, PARAMETERS)
+    assert set(archive.signed.signatures) == set(archive.graph.signature_slots())
 
 
 async def test_another_set_up_or_a_damaged_store_is_refused(tmp_path):
