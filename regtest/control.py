@@ -51,7 +51,7 @@ def blinded(strategy: Strategy, hidden: str) -> Strategy:
     """Return the strategy of a party that does not know the proofs ``hidden`` (see `BlindPosition`)."""
 
     def decide(position: Position) -> Decisions:
-        blind = BlindPosition(position.graph, position.height, position.confirmed, position.slot, hidden)
+        blind = BlindPosition(position.graph, position.height, position.confirmed, position.slot, hidden=hidden)
         return strategy(blind)
 
     return decide
