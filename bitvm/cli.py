@@ -1,4 +1,4 @@
-"""The command `bitvm`: look at what the game is built from, without a chain.
+"""The command `bitvm`: look at what the game is built from, without a chain; and `bitvm setup`, `bitvm prover`.
 
 Results go to stdout, everything else to stderr. Exit code 0: the command did what it was asked; 2: it could not, and
 the last line of stderr says why.
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +42,15 @@ class HelpText(NamedTuple):
 
 
 _DESCRIPTION = """\
-The scripts, signatures and parameters of a dispute on Bitcoin. Nothing here needs a chain; to play a whole dispute,
-see `regtest simulate`, and for what each transaction costs, `regtest costs`."""
+The scripts, signatures and parameters of a dispute on Bitcoin, which need no chain; and with `setup` and `prover` the
+prover's side of a real one (a watchtower's is `challenger`). To play a whole dispute, see `regtest simulate`, and for
+what each transaction costs, `regtest costs`."""
+
+_GROUPS = {
+    "setup": ("bitvm.setup.commands", "plan a set-up, see what it means, run it as its prover"),
+    "prover": ("bitvm.prover.commands", "run a prover, and look after it"),
+}
+"""Groups of commands that need a daemon's parts: imported when they are asked for. Module and summary by name."""
 
 _LEAVES = HelpText(
     "list the leaves that judge a machine step",
@@ -103,7 +111,11 @@ class CommandError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] in _GROUPS:
+        group: Callable[[Sequence[str]], int] = import_module(_GROUPS[words[0]][0]).main
+        return group(words[1:])
+    arguments = _parser().parse_args(words)
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
@@ -128,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     parameters = _add_command(commands, "parameters", _PARAMETERS, _parameters)
     parameters.add_argument("--file", type=Path, metavar="P.yaml", help="check this file")
     _add_command(commands, "blake3", _BLAKE3, _blake3)
+    for name, (_, summary) in _GROUPS.items():
+        commands.add_parser(name, help=summary)
     return parser
 
 
