@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bitvm.chain.bidding import bid
 from bitvm.chain.interface import ChainError
+from bitvm.chain.payer import NO_HURRY, RELAYED_EVERYWHERE
 from bitvm.daemon.commands.desk import Desk, SetupView, Side, open_desk
 from bitvm.daemon.commands.framework import FINE, Command, HelpText, answer, said
 from bitvm.daemon.commands.judging import steps_bar
@@ -33,9 +34,6 @@ from bitvm.script.onetime import Signature
 from bitvm.script.weight import txid
 from lvm.elf import load_elf
 from lvm.machine import Engine
-
-UNHURRIED = 12
-"""Blocks within which a move without a deadline should be confirmed."""
 
 LEAVE = "leave"
 """What the stake's way home is called; it is no part of the graph."""
@@ -179,7 +177,8 @@ def _planned(desk: Desk, view: SetupView, rivals: Rivals, secrets: _Unsigning, m
     left = None if deadline is None else max(0, deadline - 1 - position.height)
     allowed = budget(position, template, deadline)
     size = template.vsize() + CHILD_VSIZE
-    feerate = _feerate(desk, left, position.height - since(position, template), allowed / size)
+    remaining = None if deadline is None else max(0, deadline - position.height)
+    feerate = _feerate(desk, remaining, position.height - since(position, template), allowed / size)
     return PlannedMove(
         view.name,
         template.claim,
@@ -199,10 +198,11 @@ def _feerate(desk: Desk, left: int | None, elapsed: int, affordable: float) -> f
     """Return what the daemon would pay now; None where the node does not say what the market asks."""
     highest = min(affordable, desk.config.fees.max_feerate)
     try:
-        market = desk.node.market_feerate(max(1, UNHURRIED if left is None else left))
+        market = desk.node.market_feerate(NO_HURRY if left is None else max(left // 2, 1))
         minimum = desk.node.minimum_feerate()
     except ChainError:
         return None
+    market = max(market, RELAYED_EVERYWHERE)
     made = bid(market=market, minimum=minimum, elapsed=max(0, elapsed), left=left, highest=highest)
     return round(made.feerate, 2)
 

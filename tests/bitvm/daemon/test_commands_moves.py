@@ -44,13 +44,16 @@ def test_moves_are_those_that_the_daemon_makes(operators, scene):
     assert (move["by"], move["left"]) == (made + 6, made + 6 - stage.chain.height())
     assert move["why"] == "INVALID: the run ends in another state"
     assert 0 < move["fee"] < move["budget"] == stage.parameters.stake // 2
-    assert move["feerate"] == pytest.approx(stage.remote.market_feerate(move["left"]), rel=0.01)
+    planned = move["feerate"]
     assert contents(home) == before
     assert stage.remote.mempool_txids() == ()
 
     company.start("challenger1")
     company.tick("challenger1")
     assert operators.json("challenger1", "moves")["moves"][0]["waiting"]
+    entry = stage.remote.mempool_entry(stage.archives[SETUP].graph["1/Challenge"].txid)
+    assert entry.descendants_fee / entry.descendants_vsize == pytest.approx(planned, rel=0.02)
+    assert entry.descendants_fee <= move["fee"]
     company.stop()
     stage.chain.mine(2)
 
