@@ -167,7 +167,8 @@ class Stage:
         self._own_node = node is None
         self.node = node or BitcoindNode(datadir=folder / "node", extra_arguments=node_arguments)
         self.chain = BitcoindChain(self.node)
-        self.remote = RemoteNode(self.node.url)
+        self.remote = RemoteNode(self.node.cookie)
+        self._node_arguments = node_arguments
         self._settings = dict(settings or {})
         self._setup_port = free_port()
         self.actors = {name: self._actor(name) for name in all_parties(parameters.challengers)}
@@ -196,10 +197,12 @@ class Stage:
         folder = self.folder / name
         folder.mkdir(parents=True)
         actor = Actor(name, folder, free_port(), free_port())
+        cookie = self.node.cookie
+        access = {} if "url" in self._settings.get("node", {}) else {"cookie": str(cookie.path), "port": cookie.port}
         content = {
             "data_dir": "home",
             "network": "regtest",
-            "node": {"url": self.node.url, "poll_seconds": POLL_SECONDS},
+            "node": {**access, "poll_seconds": POLL_SECONDS},
             "http": f"{HOST}:{actor.http}",
             "listen": f"{HOST}:{actor.listen}",
         }
@@ -320,6 +323,18 @@ class Stage:
             self.mine()
         logs = "\n".join(f"--- {actor.name}\n{actor.log_tail()}" for actor in self.actors.values())
         raise StageError(f"none of {', '.join(transactions)} after {blocks} blocks:\n{logs}")
+
+    def stop_node(self) -> None:
+        """Stop the node; its files stay."""
+        self.remote.close()
+        self.chain.close()
+        self.node.close(keep_files=True)
+
+    def start_node(self, *arguments: str) -> None:
+        """Start the node again, on the same files and at the same port, with a new cookie and further arguments."""
+        folder, port = self.node.datadir, self.node.cookie.port
+        self.node = BitcoindNode(datadir=folder, port=port, extra_arguments=(*self._node_arguments, *arguments))
+        self.chain = BitcoindChain(self.node)
 
     def wait_for_node(self) -> None:
         """Wait until a node that was started again answers."""

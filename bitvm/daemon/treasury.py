@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from bitcoin.core import COutPoint
 
 from bitvm.chain.interface import ChainError
+from bitvm.chain.payer import RELAYED_EVERYWHERE
 from bitvm.chain.purse import PAYMENT, InsufficientFundsError
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
@@ -94,8 +95,8 @@ class Treasury:
         if wanted <= 0 or self._is_cutting():
             return
         try:
-            feerate = min(self._place.node.market_feerate(UNHURRIED), fees.max_feerate)
-            purse.split(self._place.node, wanted, fees.coin_value, feerate)
+            feerate = max(self._place.node.market_feerate(UNHURRIED), RELAYED_EVERYWHERE)
+            purse.split(self._place.node, wanted, fees.coin_value, min(feerate, fees.max_feerate))
         except InsufficientFundsError as error:
             _log.info("no fee coins cut", error=str(error))
 

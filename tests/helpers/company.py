@@ -11,13 +11,16 @@ from pathlib import Path
 from bitcoin.core import CTransaction
 from tiny import INPUT, LIE_STEP, tiny_parameters, write_program
 
+from bitvm.chain.purse import PAYMENT
 from bitvm.daemon.computations import Run, execute
 from bitvm.daemon.config import Config
 from bitvm.daemon.daemon import Daemon
+from bitvm.daemon.engagement import LEAVE
 from bitvm.daemon.role import RoleMaker
 from bitvm.daemon.status import Snapshot
 from bitvm.daemon.workplace import open_workplace
 from bitvm.game.recall import double_signed, recall
+from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER
 from bitvm.prover.role import ProverRole
 from challenger.role import ChallengerRole
@@ -54,6 +57,11 @@ class Company:
             self._stacks.pop(name).close()
             del self.daemons[name]
 
+    def close(self) -> None:
+        """End the daemons and their stage."""
+        self.stop()
+        self.stage.__exit__(None, None, None)
+
     def tick(self, *names: str) -> None:
         """Let daemons act until none of them has a run to make any more."""
         for name in names or tuple(self.daemons):
@@ -64,6 +72,10 @@ class Company:
                 self._remember(daemon)
                 if not daemon.computations.make_wanted():
                     break
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in which nobody acts."""
+        self._now += seconds
 
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
@@ -84,6 +96,34 @@ class Company:
 
     def notices(self, name: str) -> list[str]:
         return [f"{notice.kind.value}: {notice.text}" for notice in self.snapshots[name].notices]
+
+    # ---- money
+
+    def holdings(self, name: str) -> int:
+        """Return the sum of a party's confirmed coins."""
+        script = self.stage.actors[name].home().wallet_key().script_pubkey
+        return sum(coin.output.nValue for coin in self.stage.remote.coins_of(script).values())
+
+    def fees(self, name: str, setup: str) -> int:
+        """Return what a party's children paid for its confirmed moves of a set-up, and what cutting coins cost."""
+        place = self.daemons[name].place
+        confirmed = self.stage.position(setup).confirmed
+        moves = sum(fee for template, fee in place.store.fees(setup).items() if template in confirmed)
+        payments = map(place.purse.recorded, place.purse.purposes(PAYMENT))
+        return moves + sum(payment.fee for payment in payments if payment is not None)
+
+    def earned(self, name: str, setup: str, before: int) -> int:
+        """Return what a party has more than ``before``, had it paid no fee: what the game itself brought it."""
+        given = self.stage.archives[setup].graph.setting.participants[name]
+        to_fund = sum(coin.spent.nValue for coin in given.coins) - given.change
+        fund_fee = to_fund - contribution(self.stage.parameters, name)
+        return self.holdings(name) + self.fees(name, setup) + fund_fee + self._leaving_fee(name, setup) - before
+
+    def _leaving_fee(self, name: str, setup: str) -> int:
+        kept = self.daemons[name].place.store.signed(setup, LEAVE)
+        fees = [self.stage.parameters.stake - each.transaction.vout[0].nValue for each in kept]
+        confirmed = [self.stage.chain.confirmation(each.transaction.GetTxid()) is not None for each in kept]
+        return sum(fee for fee, there in zip(fees, confirmed, strict=True) if there)
 
     # ---- what was ever signed
 
