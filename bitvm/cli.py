@@ -47,7 +47,7 @@ prover's side of a real one (a watchtower's is `challenger`). To play a whole di
 what each transaction costs, `regtest costs`."""
 
 _GROUPS = {
-    "setup": ("bitvm.setup.commands", "plan a set-up, see what it means, run it as its prover"),
+    "setup": ("bitvm.prover.setup_commands", "plan a set-up, see what it means, run it as its prover"),
     "prover": ("bitvm.prover.commands", "run a prover, and look after it"),
 }
 """Groups of commands that need a daemon's parts: imported when they are asked for. Module and summary by name."""

@@ -23,7 +23,7 @@ from bitvm.daemon.commands.judging import read_input
 from bitvm.daemon.commands.show import check_range
 from bitvm.daemon.config import Config
 from bitvm.daemon.role import claimed_input
-from bitvm.setup.commands import take_part
+from bitvm.prover.setup_commands import take_part
 from challenger import monitor
 from challenger.role import ChallengerRole
 from lvm.boot import input_root

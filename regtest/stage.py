@@ -7,6 +7,7 @@ tell: so a play is as fast as its parties, and never depends on a pause that is 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
 from bitvm.chain.rpc import NodeUnreachableError
 from bitvm.daemon.config import Config, Role
+from bitvm.daemon.enrol import enrol
 from bitvm.daemon.home import Home
 from bitvm.daemon.store import DaemonStore
 from bitvm.game.position import Position
@@ -39,7 +40,6 @@ from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.setup.archive import Archive
-from bitvm.setup.enrol import enrol
 from bitvm.setup.input_store import InputStore
 from bitvm.setup.plan import Address, PlannedParty, SetupPlan
 from regtest.follower import observe
@@ -133,7 +133,7 @@ class Actor:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.http}/status", timeout=10) as answer:
                 found: dict[str, Any] = json.load(answer)
-        except (OSError, urllib.error.HTTPError, ValueError):
+        except (OSError, http.client.HTTPException, ValueError):  # not there, or killed while it answered
             return None
         return found
 

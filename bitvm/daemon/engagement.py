@@ -24,6 +24,7 @@ from bitvm.chain.payer import Delivery, DeliveryState, Order, Payer
 from bitvm.chain.remote import RemoteNode
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.concerns import Concerns
+from bitvm.daemon.enrol import fund_purpose
 from bitvm.daemon.leaving import Stake, returned_stake
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.memory import Memory
@@ -42,7 +43,6 @@ from bitvm.graph.graph import FUND
 from bitvm.graph.model import ANCHOR, PROVER, Template, challenger_number
 from bitvm.keys.journal import AlreadySigned
 from bitvm.script.weight import txid
-from bitvm.setup.enrol import fund_purpose
 
 _log = get_logger(__name__)
 

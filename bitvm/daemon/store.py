@@ -14,7 +14,7 @@ ids 32 bytes in internal order, set-ups are called by their names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -155,8 +155,8 @@ class DaemonStore:
     # ---- verdicts
 
     def keep_verdict(self, setup: str, kept: KeptVerdict) -> None:
-        """Remember the newest verdict on a claim about an input."""
-        if kept in self.verdicts(setup):
+        """Remember the newest verdict on a claim about an input; the same one again, however long it took, is not new."""
+        if replace(kept, seconds=0.0) in (replace(known, seconds=0.0) for known in self.verdicts(setup)):
             return
         row = (setup, kept.slot, kept.input_root, kept.verdict, kept.why, kept.seconds)
         columns = "setup, slot, input_root, verdict, why, seconds"

@@ -19,13 +19,13 @@ from bitvm.chain.bitcoind import BitcoindChain
 from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.config import Role
+from bitvm.daemon.enrol import enrol, fee_share
 from bitvm.daemon.home import Home
 from bitvm.graph.costs import defence
 from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.setup.archive import Archive
 from bitvm.setup.channel import Limits
-from bitvm.setup.enrol import enrol, fee_share
 from bitvm.setup.plan import Address, PlannedParty, SetupPlan
 from lvm.elf import load_elf
 from lvm.guest import elf_path

@@ -43,7 +43,8 @@ def write_program(folder: Path) -> Path:
 def tiny_parameters(program: Path, **changes: object) -> Parameters:
     """Return parameters for the program: two levels of four, one block to bury, five to answer."""
     image = load_elf(program)
-    base = Parameters(
-        image.root(), entry=image.entry, levels=2, width=4, confirmations=1, delta=5, delta_claim=7, delta_long=200
+    wide = Parameters(
+        image.root(), entry=image.entry, levels=2, width=4, confirmations=1, delta=5, delta_claim=7, delta_long=5_000
     )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    found = replace(wide, **changes)  # type: ignore[arg-type]
+    return found if "delta_long" in changes else replace(found, delta_long=found.delta_claim + found.longest_game + 10)

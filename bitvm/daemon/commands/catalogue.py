@@ -9,6 +9,7 @@ from bitvm.daemon.commands import check, homes, moves, show, status, verify, wal
 from bitvm.daemon.commands.desk import Side
 from bitvm.daemon.commands.framework import Command
 from bitvm.daemon.config import ConfigError
+from bitvm.daemon.enrol import EnrolError
 from bitvm.daemon.home import HomeError
 from bitvm.daemon.store import DaemonStoreError
 from bitvm.database import CopyError
@@ -16,7 +17,6 @@ from bitvm.game.computation import ForeignImageError
 from bitvm.graph.parameters import ParameterError
 from bitvm.keys.journal import JournalError
 from bitvm.setup.archive import ArchiveError
-from bitvm.setup.enrol import EnrolError
 from bitvm.setup.identity import IdentityError
 from bitvm.setup.input_store import InputStoreError
 from bitvm.setup.plan import PlanError

@@ -20,7 +20,7 @@ from bitvm.daemon.status import Severity
 from bitvm.graph.costs import defence
 from bitvm.graph.parameters import Parameters
 from bitvm.prover.commands import commands as prover_commands
-from bitvm.setup.commands import commands as setup_commands
+from bitvm.prover.setup_commands import commands as setup_commands
 from bitvm.setup.plan import SetupPlan
 from challenger.cli import main as challenger_main
 from challenger.commands import commands as challenger_commands

@@ -28,11 +28,11 @@ from bitvm.daemon.commands.framework import (
     table_of,
 )
 from bitvm.daemon.commands.snapshots import from_home
+from bitvm.daemon.enrol import Standing, check_program, enrol, fee_share
 from bitvm.graph.costs import defence
 from bitvm.graph.model import PROVER
 from bitvm.graph.parameters import ParameterError, Parameters
 from bitvm.prover.commands import SIDE
-from bitvm.setup.enrol import Standing, check_program, enrol, fee_share
 from bitvm.setup.identity import IdentityError, parse_key
 from bitvm.setup.plan import NETWORKS, Address, PlanError, PlannedParty, SetupPlan
 from lvm.elf import load_elf

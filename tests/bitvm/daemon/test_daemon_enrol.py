@@ -15,12 +15,12 @@ from enrolling import all_enrolled, enrolled, fund, homes, open_purse, parameter
 
 from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.fees import key_path_vsize
+from bitvm.daemon.enrol import AffordError, EnrolError, fee_share, fund_purpose
 from bitvm.daemon.home import Home
 from bitvm.graph.costs import defence
 from bitvm.graph.fund import contribution
 from bitvm.script.weight import vsize
 from bitvm.setup.archive import Archive
-from bitvm.setup.enrol import AffordError, EnrolError, fee_share, fund_purpose
 from bitvm.setup.plan import PlannedParty
 from bitvm.setup.store import SetupStore, SetupStoreError
 
