@@ -1,0 +1,150 @@
+"""Disputes whose every move is taken back by a reorganisation: who is right wins, and no key of theirs signs twice.
+
+After every move of the set-up, when it lies ``depth`` blocks deep, these blocks are replaced. In "returns" what was
+confirmed waits again; in "late" the opponent's moves are forgotten and come back some blocks later; in "changes" the
+opponent's move is confirmed again with another signed message in its witness.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from company import give_inputs
+from storm import CHALLENGER, DEPTH, SETUP, Storm, accuser_storm, liar_storm, stormy_stage
+
+from bitvm.graph.graph import FUND
+from bitvm.graph.model import PROVER
+
+pytestmark = pytest.mark.bitcoind
+
+FLAVOURS = ("returns", "late", "changes")
+ABSENT = 3
+"""Blocks for which an opponent's move stays away."""
+MOST = 400
+
+
+def weather(storm: Storm, name: str, depth: int, flavour: str, honest: str) -> None:
+    """Take back the newest blocks, ``name`` with them."""
+    opponent = storm.stage.archives[SETUP].graph[name].mover != honest and name != FUND
+    forged = storm.forged(name) if opponent and flavour == "changes" else None
+    storm.reorganise(depth, *([] if forged is None else [forged]))
+    if forged is not None:
+        confirmed = storm.stage.position(SETUP).confirmed[name].transaction
+        assert confirmed.GetHash() == forged.GetHash()
+        storm.changed.append(name)
+    if opponent and flavour == "late":
+        storm.forget_mempool()
+        for _ in range(ABSENT):
+            storm.tick(honest)
+            storm.mine_block()
+
+
+def play(storm: Storm, depth: int, flavour: str, honest: str, *, at_once: bool = False) -> str:
+    """Play until the dispute is decided and its end has been taken back too; return the transaction that decided."""
+    age = 0 if at_once else depth - 1
+    taken_back: set[str] = set()
+    for _ in range(MOST):
+        position = storm.stage.position(SETUP)
+        ends = [name for name in position.confirmed if "/Slash" in name or "/TakeStake" in name]
+        due = [
+            name
+            for name, seen in position.confirmed.items()
+            if name not in taken_back and position.height - seen.height >= age
+        ]
+        if due:
+            taken_back.update(due)
+            weather(storm, due[-1], depth, flavour, honest)
+        elif ends and taken_back.issuperset(ends) and all(map(position.buried, ends)):
+            return ends[0]
+        else:
+            storm.mine()
+    raise AssertionError(f"no end after {MOST} blocks: {list(storm.stage.position(SETUP).confirmed)}")
+
+
+def check(storm: Storm, end: str, honest: str) -> None:
+    wins = "/Slash" if honest == CHALLENGER else "/TakeStake"
+    assert wins in end, end
+    assert storm.slashed() == (honest == CHALLENGER)
+    assert storm.signed_twice(SETUP, [honest]) == {}
+    assert not storm.reused_coins.get(honest)
+    assert not storm.complaints(honest), storm.complaints(honest)
+
+
+CASES = {"liar": (liar_storm, CHALLENGER), "accuser": (accuser_storm, PROVER)}
+
+
+def dispute(folder: Path, who: str, depth: int, flavour: str, *, haste: bool = False, at_once: bool = False) -> Storm:
+    make, honest = CASES[who]
+    with stormy_stage(folder) as stage:
+        give_inputs(stage)
+        storm = make(stage, haste=haste)
+        try:
+            storm.start()
+            end = play(storm, depth, flavour, honest, at_once=at_once)
+            check(storm, end, honest)
+            opponent = PROVER if honest == CHALLENGER else CHALLENGER
+            assert bool(storm.changed) == (flavour == "changes")
+            assert {path.rpartition("/")[0] for path in storm.signed_twice(SETUP, [opponent])} == set(storm.changed)
+        finally:
+            storm.stop()
+    return storm
+
+
+HASTE, AT_ONCE = "haste", "at once"
+QUICK = (("liar", DEPTH, "changes", ""), ("accuser", 1, "changes", HASTE))
+"""What is played without `soak`."""
+ALL = [
+    (who, depth, flavour, special)
+    for who in CASES
+    for depth in range(1, DEPTH + 1)
+    for flavour in FLAVOURS
+    for special in ("", HASTE, AT_ONCE)
+    if special == "" or flavour == "changes"
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "depth", "flavour", "special"),
+    [pytest.param(*case, marks=() if case in QUICK else pytest.mark.soak) for case in ALL],
+)
+def test_who_is_right_wins_although_every_move_is_taken_back(tmp_path, who, depth, flavour, special):
+    """Haste: the opponent answers what is not buried. At once: a move is taken back as soon as it is confirmed."""
+    dispute(tmp_path, who, depth, flavour, haste=special == HASTE, at_once=special == AT_ONCE)
+
+
+def test_answer_that_a_deeper_reorganisation_made_wrong_is_told_and_nothing_else_is_signed(tmp_path):
+    """The accuser's choice changes after the prover has answered it, and that was buried."""
+    with stormy_stage(tmp_path) as stage:
+        give_inputs(stage)
+        storm = accuser_storm(stage)
+        storm.start()
+        try:
+            storm.mine_until(SETUP, "1/Reveal_2")
+            reveal = stage.position(SETUP).confirmed["1/Reveal_2"].transaction
+            forged = storm.forged("1/Choice_1")
+            assert forged is not None
+            storm.reorganise(stage.chain.height() - stage.position(SETUP).height_of("1/Choice_1") + 1, forged)
+            storm.forget_mempool()
+            storm.stop(CHALLENGER)
+            while not stage.position(SETUP).buried("1/Choice_1"):
+                storm.mine_block()
+            storm.tick(PROVER, PROVER)  # the first one finds out that the node was started again
+            (told,) = storm.complaints(PROVER)
+            assert told.startswith("cannot_sign: 1/Reveal_2: ")
+            assert told.endswith("what it signed is sent")
+            assert [each for each in stage.chain.mempool() if each.GetTxid() == reveal.GetTxid()] == [reveal]
+            assert storm.signed_twice(SETUP, [PROVER]) == {}
+
+            storm.stop(PROVER)
+            stage.actors[PROVER].home().daemon_path.unlink()  # now the journal alone knows that there was an answer
+            storm.forget_mempool()
+            storm.told.clear()
+            storm.start(PROVER)
+            storm.tick(PROVER)
+            (told,) = storm.complaints(PROVER)
+            assert told.endswith("nothing is sent")
+            assert not stage.chain.mempool()
+            assert storm.signed_twice(SETUP, [PROVER]) == {}
+        finally:
+            storm.stop()
