@@ -155,7 +155,7 @@ class DaemonStore:
     # ---- verdicts
 
     def keep_verdict(self, setup: str, kept: KeptVerdict) -> None:
-        """Remember the newest verdict on a claim about an input; the same one again, however long it took, is not new."""
+        """Remember the newest verdict on a claim about an input; the same one, however long it took, is not new."""
         if replace(kept, seconds=0.0) in (replace(known, seconds=0.0) for known in self.verdicts(setup)):
             return
         row = (setup, kept.slot, kept.input_root, kept.verdict, kept.why, kept.seconds)
