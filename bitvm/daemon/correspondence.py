@@ -37,7 +37,7 @@ from bitvm.setup.peers import (
 
 _log = get_logger(__name__)
 
-RETRY_SECONDS = 15.0
+RETRY_SECONDS = 5.0
 """How long a peer that could not help is left alone."""
 
 _ATTEST = "attest_"

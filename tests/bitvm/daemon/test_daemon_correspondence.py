@@ -1,0 +1,113 @@
+"""Two daemons that ask each other over real sockets: inputs, what was seen, and who gets no answer."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import trio
+from company import Company, new_stage
+from tiny import INPUT, OTHER_INPUT
+
+from bitvm.chain.sightings import Sightings
+from bitvm.daemon.correspondence import ask_for_inputs, ask_peer, ask_what_was_seen, between, serve_parties
+from bitvm.graph.model import PROVER
+from bitvm.setup.peers import InputRequest
+from lvm.boot import input_root
+
+pytestmark = pytest.mark.bitcoind
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with new_stage(tmp_path_factory.mktemp("correspondence")) as stage:
+        stage.queue_claim("alpha", INPUT)
+        yield stage
+
+
+@pytest.fixture
+def company(stage):
+    company = Company(stage)
+    company.start()
+    company.tick()
+    yield company
+    company.stop()
+
+
+@asynccontextmanager
+async def running(company, *tasks):
+    """Run tasks of daemons, with a snapshot on each board, for the length of a block."""
+    async with trio.open_nursery() as nursery:
+        for name, task in tasks:
+            nursery.start_soon(task, company.daemons[name])
+            company.daemons[name].board.publish(company.snapshots[name])
+        yield nursery
+        nursery.cancel_scope.cancel()
+
+
+async def until(what):
+    with trio.fail_after(60):
+        while not (found := await what()):
+            await trio.sleep(0.05)
+        return found
+
+
+async def test_an_input_that_is_held_is_given_and_another_one_is_not(company):
+    daemon = company.daemons["challenger1"]
+    engagement = daemon.engagements["alpha"]
+
+    async def ask(data):
+        request = InputRequest(between(engagement, PROVER), input_root(data))
+        return await ask_peer(daemon, engagement, PROVER, request)
+
+    async with running(company, (PROVER, serve_parties)):
+        assert await until(lambda: ask(INPUT)) == INPUT
+        assert await ask(OTHER_INPUT) is None
+
+
+async def test_a_watchtower_fetches_the_input_of_a_claim_and_judges_it(company):
+    company.mine_until("alpha", "Claim")
+    challenger = company.daemons["challenger1"]
+    assert list(challenger.engagements["alpha"].bench.missing) == [input_root(INPUT)]
+    assert company.snapshots["challenger1"].setups[0].claims[0].verdict == "UNKNOWN"
+
+    async def judged():
+        company.tick("challenger1")
+        challenger.board.publish(company.snapshots["challenger1"])
+        return company.snapshots["challenger1"].setups[0].claims[0].verdict != "UNKNOWN"
+
+    async with running(company, (PROVER, serve_parties), ("challenger1", ask_for_inputs)):
+        await until(judged)
+    assert company.snapshots["challenger1"].setups[0].claims[0].verdict == "VALID"
+
+
+async def test_an_opponent_tells_what_it_has_seen_and_it_is_kept(company, stage, tmp_path):
+    """A second home of the prover, restored and with no memory of Claim, hears of it from its opponent alone."""
+    company.mine_until("alpha", "Claim")
+    claim = stage.position("alpha").confirmed["Claim"].transaction
+    daemon = company.daemons[PROVER]
+    known = daemon.engagements["alpha"]
+    with Sightings.create(tmp_path / "empty.sqlite", known.sightings.watched, stage.chain.height()) as memory:
+        daemon.engagements["alpha"].sightings, full = memory, known.sightings
+        daemon._recovery.pending = True
+        try:
+            async with running(company, ("challenger1", serve_parties), (PROVER, ask_what_was_seen)):
+                memory.record(stage.chain.height() - 1, [stage.chain.extract(stage.chain.tip().hash, ())], (), keep=10)
+
+                async def kept():
+                    daemon.board.publish(replace(company.snapshots[PROVER]))
+                    return memory.witnesses(claim.GetTxid())
+
+                assert (await until(kept))[0].serialize() == claim.serialize()
+        finally:
+            daemon._recovery.pending = False
+            known.sightings = full
+
+
+async def test_nobody_answers_a_stranger_or_about_another_set_up(company):
+    give = company.daemons["challenger1"].engagements["alpha"]
+    wrong = between(give, PROVER)
+    request = InputRequest(type(wrong)(bytes(32), wrong.asker, wrong.asked), input_root(INPUT))
+    async with running(company, (PROVER, serve_parties)):
+        assert await ask_peer(company.daemons["challenger1"], give, PROVER, request) is None
