@@ -176,7 +176,8 @@ def messages_of(home, plan):
         return []
 
 
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
+@pytest.mark.soak
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_process_killed_at_every_change_of_its_databases_goes_on(tmp_path, chain, node, when):
     """Killed once before, or after, each change: of the messages, of the promised coins, of the wallet."""
     agreed = parameters()
