@@ -7,10 +7,13 @@ from company import Company, give_inputs, liar, new_stage
 from tiny import LIE_STEP, OTHER_INPUT
 
 from bitvm.daemon.computations import execute
+from bitvm.daemon.correspondence import DaemonDesk
 from bitvm.daemon.engagement import LEAVE
 from bitvm.game.moves import Move
 from bitvm.graph.model import PROVER
 from bitvm.graph.parameters import DUST
+from bitvm.prover.attesting import attestation_round
+from bitvm.script.weight import vsize
 from regtest.hostile_roles import Accuser, lying
 
 pytestmark = pytest.mark.bitcoind
@@ -94,6 +97,7 @@ def test_one_honest_challenger_of_three_slashes(stages):
     company.stop()
 
 
+@pytest.mark.soak
 def test_an_honest_prover_takes_the_stakes_of_false_accusers(stages):
     """One falls silent after Challenge, the other accuses to the end; LatePayout gives the bond back."""
     stage = stages(challengers=2, delta_long=DELTA_LONG)
@@ -120,6 +124,7 @@ def test_an_honest_prover_takes_the_stakes_of_false_accusers(stages):
     company.stop()
 
 
+@pytest.mark.soak
 def test_two_honest_challengers_share_one_lie(stages):
     """One slashes the bond, the other takes its stake back, and nobody waits for the other."""
     stage = stages(challengers=2)
@@ -130,6 +135,8 @@ def test_two_honest_challengers_share_one_lie(stages):
     first = company.mine_until("alpha", "1/Slash", "2/Slash", "Payout", "LatePayout")
     winner, other = ("challenger1", 2) if first == "1/Slash" else ("challenger2", 1)
     company.mine_until("alpha", f"{other}/Reclaim", most=5)
+    confirmed = stage.position("alpha").confirmed
+    assert confirmed[f"{other}/Reclaim"].height > confirmed[first].height + stage.parameters.confirmations
     company.mine(ENOUGH)
 
     parameters = stage.parameters
@@ -156,11 +163,14 @@ def test_claims_in_sequence_that_nobody_disputes(stages):
 
     assert company.snapshots["challenger1"].setups[0].claims[1].final
     assert earned(company, before) == {"challenger1": 0, PROVER: -DUST}  # the last claim's `next`
-    assert list(company.daemons["challenger1"].place.store.fees("alpha")) == [LEAVE]
+    (home,) = company.daemons["challenger1"].place.store.signed("alpha")
+    assert home.template == LEAVE
+    assert stage.parameters.stake - home.transaction.vout[0].nValue <= 2 * vsize(home.transaction)
     assert not company.signed_twice("alpha")
     company.stop()
 
 
+@pytest.mark.soak
 def test_the_second_of_two_claims_is_false(stages):
     """The first is final and paid, the second is slashed."""
     stage = stages(claims=2)
@@ -182,6 +192,46 @@ def test_the_second_of_two_claims_is_false(stages):
     parameters = stage.parameters
     assert earned(company, before) == {
         "challenger1": parameters.reward - LEFT,
+        PROVER: -parameters.bond - 2 * DUST,
+    }
+    assert not company.signed_twice("alpha")
+    company.stop()
+
+
+def attest(company, *attesters):
+    """Have attesters sign the input that the prover has queued, in another try than before."""
+    bench = company.daemons[PROVER].engagements["alpha"].bench
+    found = attestation_round(bench, 1, bench.store.queued("alpha")[1])
+    request = found.next_try()
+    bench.store.keep_attempt("alpha", 1, found.attempt)
+    for attester in attesters:
+        signed = DaemonDesk(company.daemons[attester]).attest(bench.archive.setup_id, PROVER, request)
+        bench.store.keep_attestation("alpha", 1, found.attempt, attester, signed)
+
+
+@pytest.mark.soak
+def test_a_false_claim_that_attesters_signed(stages):
+    """Without a signature there is no claim; the first try stays without a quorum, the second has one."""
+    stage = stages(challengers=2, attesters=2, quorum=2, tries=2)
+    give_inputs(stage)
+    company = liar(stage)
+    before = opening(company)
+    company.start()
+    company.mine(4)
+    assert list(stage.position("alpha").confirmed) == ["Fund"]
+    attest(company, "challenger1")
+    company.mine(4)
+    assert list(stage.position("alpha").confirmed) == ["Fund"]
+    attest(company, "challenger1", "challenger2")
+    company.stop("challenger2")  # signs, and does not look what becomes of it
+    assert company.mine_until("alpha", "1/Slash", "2/Slash", "Payout", "LatePayout") == "1/Slash"
+    company.mine(ENOUGH)
+    company.start("challenger2")
+    company.mine(ENOUGH)
+    parameters = stage.parameters
+    assert earned(company, before) == {
+        "challenger1": parameters.reward - LEFT,
+        "challenger2": parameters.compensation,
         PROVER: -parameters.bond - 2 * DUST,
     }
     assert not company.signed_twice("alpha")
