@@ -54,6 +54,7 @@ def play(storm: Storm, depth: int, flavour: str, honest: str, *, at_once: bool =
         ]
         if due:
             taken_back.update(due)
+            storm.tick()  # whoever answers too early has answered now
             weather(storm, due[-1], depth, flavour, honest)
         elif ends and taken_back.issuperset(ends) and all(map(position.buried, ends)):
             return ends[0]

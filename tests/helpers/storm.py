@@ -103,6 +103,7 @@ class Storm(Company):
     reused_coins: dict[str, list[str]] = field(default_factory=dict)
     """Coins of a party that were promised twice at a time, by the purposes."""
     _promised: dict[str, dict[COutPoint, str]] = field(default_factory=dict)
+    _stores: dict[str, int] = field(default_factory=dict)
     _tip: bytes = b""
 
     def tick(self, *names: str) -> None:
@@ -111,13 +112,18 @@ class Storm(Company):
         self.look()
 
     def _remember(self, daemon: Daemon) -> None:
-        super()._remember(daemon)
+        """Keep what the daemon has signed, sent or not; `look` finds what is in blocks and mempool."""
         party = next(name for name, each in self.daemons.items() if each is daemon)
         self.told.setdefault(party, []).extend(self.snapshots[party].notices)
         self._follow_coins(party, daemon)
+        changed = daemon.place.store.path.stat().st_mtime_ns
+        if self._stores.get(party) == changed:
+            return
+        self._stores[party] = changed
         for name in daemon.engagements:
+            history = self.histories.setdefault(name, {})
             for signed in daemon.place.store.signed(name):
-                self.histories[name].setdefault(signed.transaction.GetHash(), signed.transaction)
+                history.setdefault(signed.transaction.GetHash(), signed.transaction)
 
     def look(self) -> None:
         """Remember what is in blocks that are new, and in the mempool."""
