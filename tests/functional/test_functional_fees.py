@@ -100,6 +100,7 @@ def test_a_rush_while_deadlines_run(companies, tmp_path):
     assert not company.signed_twice("alpha")
 
 
+@pytest.mark.soak
 def test_a_mempool_that_throws_ours_out(companies, tmp_path):
     """Dearer payments fill a small mempool; what was thrown out is sent again, dearer."""
     company = companies(tmp_path, node_arguments=("-maxmempool=5",))
