@@ -187,7 +187,7 @@ async def _fetch(daemon: Daemon, engagement: Engagement, slot: int, root: bytes)
 
 
 async def ask_what_was_seen(daemon: Daemon) -> None:
-    """After a restore: ask all parties what they have seen, and keep it; ends when the daemon has recovered."""
+    """After a restore: ask all parties what they have seen of us, and record it; ends with the recovery."""
     snapshot: Snapshot | None = None
     answered: set[tuple[str, str]] = set()
     while daemon.is_recovering:
@@ -199,5 +199,5 @@ async def ask_what_was_seen(daemon: Daemon) -> None:
                     continue
                 found = await ask_peer(daemon, engagement, party, SeenRequest(between(engagement, party), known))
                 if isinstance(found, tuple):
-                    await trio.to_thread.run_sync(engagement.remember, found, limiter=daemon.writer)
+                    await trio.to_thread.run_sync(engagement.learn, found, limiter=daemon.writer)
                     answered.add((name, party))

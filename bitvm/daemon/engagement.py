@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from bitcoin.core import COutPoint, CTransaction, CTxOut
 
-from bitvm.chain.follower import WINDOW, Alarm, AlarmKind, Follower, Update
+from bitvm.chain.follower import Alarm, AlarmKind, Follower, Update
 from bitvm.chain.interface import BlockId, ChainError
 from bitvm.chain.payer import Delivery, DeliveryState, Order, Payer
 from bitvm.chain.remote import RemoteNode
@@ -144,11 +144,8 @@ class Engagement:
         )
         return Report(status, tuple(notices), tuple(map(_of_node, update.alarms)))
 
-    def remember(self, transactions: Sequence[CTransaction]) -> None:
-        """Keep what somebody else has seen of the set-up, as if it waited in our own mempool."""
-        tip = self.sightings.tip()
-        if tip is not None:
-            self.sightings.record(tip.height, (), transactions, keep=WINDOW)
+    def learn(self, transactions: Sequence[CTransaction]) -> None:
+        """Record what we are seen to have signed in what somebody else has seen; what is not ours is not kept."""
         self._memory.learn(transactions)
 
     def close(self) -> None:

@@ -12,7 +12,10 @@ from tiny import INPUT, OTHER_INPUT
 
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.correspondence import ask_for_inputs, ask_peer, ask_what_was_seen, between, serve_parties
+from bitvm.daemon.memory import Memory
 from bitvm.graph.model import PROVER
+from bitvm.keys.journal import Journal
+from bitvm.keys.secrets import Secrets
 from bitvm.setup.peers import InputRequest
 from lvm.boot import input_root
 
@@ -82,27 +85,27 @@ async def test_a_watchtower_fetches_the_input_of_a_claim_and_judges_it(company):
     assert company.snapshots["challenger1"].setups[0].claims[0].verdict == "VALID"
 
 
-async def test_an_opponent_tells_what_it_has_seen_and_it_is_kept(company, stage, tmp_path):
-    """A second home of the prover, restored and with no memory of Claim, hears of it from its opponent alone."""
+async def test_after_a_restore_an_opponent_tells_what_we_have_signed(company, tmp_path, monkeypatch):
+    """With a journal that knows nothing of Claim, and nothing but the opponent's word to go by."""
     company.mine_until("alpha", "Claim")
-    claim = stage.position("alpha").confirmed["Claim"].transaction
     daemon = company.daemons[PROVER]
-    known = daemon.engagements["alpha"]
-    with Sightings.create(tmp_path / "empty.sqlite", known.sightings.watched, stage.chain.height()) as memory:
-        daemon.engagements["alpha"].sightings, full = memory, known.sightings
-        daemon._recovery.pending = True
-        try:
-            async with running(company, ("challenger1", serve_parties), (PROVER, ask_what_was_seen)):
-                memory.record(stage.chain.height() - 1, [stage.chain.extract(stage.chain.tip().hash, ())], (), keep=10)
+    engagement = daemon.engagements["alpha"]
+    bench = engagement.bench
+    with (
+        Journal.create(tmp_path / "journal.sqlite", daemon.place.home.seed) as journal,
+        Sightings.create(tmp_path / "sightings.sqlite", engagement.sightings.watched, 0) as nothing,
+    ):
+        secrets = Secrets(daemon.place.home.seed, journal, bench.archive.setup_id, PROVER)
+        forgetful = Memory(replace(bench, secrets=secrets), nothing)
+        monkeypatch.setattr(engagement, "_memory", forgetful)
+        monkeypatch.setattr(daemon._recovery, "pending", True)
+        async with running(company, ("challenger1", serve_parties), (PROVER, ask_what_was_seen)):
 
-                async def kept():
-                    daemon.board.publish(replace(company.snapshots[PROVER]))
-                    return memory.witnesses(claim.GetTxid())
+            async def recorded():
+                daemon.board.publish(replace(company.snapshots[PROVER]))
+                return [entry.path.field for entry in journal.entries() if entry.path.transaction == "Claim"]
 
-                assert (await until(kept))[0].serialize() == claim.serialize()
-        finally:
-            daemon._recovery.pending = False
-            known.sightings = full
+            assert sorted(await until(recorded)) == ["final_root", "input_root", "trace_root"]
 
 
 async def test_nobody_answers_a_stranger_or_about_another_set_up(company):
