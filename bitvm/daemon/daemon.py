@@ -38,6 +38,9 @@ from bitvm.setup.archive import UnfinishedSetupError, has_fund
 
 _log = get_logger(__name__)
 
+TAKE_UP_SECONDS = 10.0
+"""How long one tick loads set-ups, each of which takes a second or more; the one that is begun is finished."""
+
 Task = Callable[["Daemon"], Awaitable[None]]
 """Something that runs beside the ticks for as long as the daemon does."""
 
@@ -64,9 +67,12 @@ class Daemon:
         self._treasury = Treasury(place)
         self._statuses: dict[str, SetupStatus] = {}
         self._unusable: dict[str, str] = {}
+        self._tried: BlockId | None = None
         self._ticks = 0
         self._wake = trio.Event()
         self._network_checked = False
+        self._more = False
+        """Whether set-ups are left to be loaded."""
 
     @property
     def is_recovering(self) -> bool:
@@ -95,7 +101,7 @@ class Daemon:
             snapshot = await trio.to_thread.run_sync(self.tick, time.time(), limiter=self.writer)
             self.computations.start(nursery, self.wake)
             self.board.publish(snapshot)
-            with trio.move_on_after(self.place.config.node.poll_seconds):
+            with trio.move_on_after(0 if self._more else self.place.config.node.poll_seconds):
                 await self._wake.wait()
 
     async def _stop_on_signal(self, scope: trio.CancelScope) -> None:
@@ -122,7 +128,7 @@ class Daemon:
             at=now,
             tip=height,
             tip_hash=None if tip is None else tip.hash[::-1].hex(),
-            acted=min(acted, default=height),
+            acted=None if self._more else min(acted, default=height),
             recovering=self._recovery.pending,
             setups=tuple(self._statuses[name] for name in sorted(self._statuses)),
             wallet=self._treasury.status(self._statuses),
@@ -155,6 +161,9 @@ class Daemon:
         self._network_checked = True
 
     def _serve(self, tip: BlockId, now: float) -> Iterator[Notice]:
+        if tip != self._tried:
+            self._unusable.clear()  # what could not be read a block ago may be readable now
+            self._tried = tip
         self._take_up()
         graphs = {name: engagement.bench.archive.graph for name, engagement in self.engagements.items()}
         yield from self._treasury.update(tip.height, self._statuses, graphs)
@@ -169,7 +178,7 @@ class Daemon:
             self._statuses[name] = report.status
             yield from report.notices
             yield from report.node_notices
-        if silent:
+        if silent and not self._more and not self._unusable:  # what is not read yet may hold what we signed
             yield from self._recover(tip)
         for name, why in self._unusable.items():
             yield Notice(NoticeKind.SETUP_FAILED, Severity.CRITICAL, f"{name}: {why}", name)
@@ -184,10 +193,18 @@ class Daemon:
     # ---- set-ups
 
     def _take_up(self) -> None:
-        """Load the set-ups that were agreed on since the last tick, and once more when Fund is signed by all."""
+        """Load the set-ups that were agreed on since the last tick, and once more when Fund is signed by all.
+
+        What is loaded is served at once: after `TAKE_UP_SECONDS` the rest waits for the next tick, which comes without
+        a pause.
+        """
+        begun, self._more = time.monotonic(), False
         for name in self.place.home.setups():
             if name in self._unusable or (name in self.engagements and not self._has_grown(name)):
                 continue
+            if time.monotonic() - begun > TAKE_UP_SECONDS:
+                self._more = True
+                return
             try:
                 self.engagements[name] = self._engage(name)
             except UnfinishedSetupError:

@@ -203,7 +203,7 @@ def test_a_beaten_challenger_leaves_the_claim_to_the_others(runs, tmp_path):
     at = game.position
     assert forecast_game(at, 1).winner == PROVER
     found = forecast_claim(at, FALSE)
-    late = at.height_of("Claim") + 200
+    late = at.height_of("Claim") + parameters.delta_long
     assert found.winner == PROVER
     assert f"paid at block {late}" in found.text
     early = replace(at, height=at.height_of("Claim") + 3)

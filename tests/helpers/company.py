@@ -70,7 +70,8 @@ class Company:
                 self._now += 1
                 self.snapshots[name] = daemon.tick(self._now)
                 self._remember(daemon)
-                if not daemon.computations.make_wanted():
+                loaded = self.snapshots[name].acted is not None or self.snapshots[name].tip is None
+                if not daemon.computations.make_wanted() and loaded:
                     break
 
     def wait(self, seconds: float) -> None:

@@ -156,6 +156,15 @@ def test_backup_and_restore(operators, tmp_path, capsys):
     assert "run the daemon with a node until" in said.out
 
 
+@pytest.fixture
+def ctrl_c():
+    """See that a process started now hears SIGINT, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_status_watch_is_a_picture_that_keeps_up(operators):
     """Watched by a process of its own, until Ctrl-C."""
     config = operators.stage.actors["challenger1"].config_path

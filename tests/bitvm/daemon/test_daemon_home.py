@@ -56,6 +56,7 @@ def test_a_home_is_made_in_an_empty_folder_and_never_over_anything(tmp_path):
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
 
 
+@pytest.mark.soak
 def test_a_home_whose_making_is_killed_is_not_there(tmp_path):
     """Killed before each system call that makes, links or renames something, the folder is complete or missing."""
     script = (
