@@ -66,16 +66,17 @@ class Mortal:
         self.argv = [sys.executable, str(CRASHING), mode, str(self.log), *command, "--config", str(actor.config_path)]
         self.environment = {**os.environ, "CRASH_SKIP": skip, "PYTHONPATH": str(Path.cwd())}
 
-    def keep_alive(self) -> None:
-        """Start the process if it is not running; anything but a kill is a failure."""
+    def keep_alive(self) -> bool:
+        """Start the process if it is not running, and say so; anything but a kill is a failure."""
         process = self.actor.process
         if process is not None and process.poll() is None:
-            return
+            return False
         if process is not None:
             assert process.returncode == -signal.SIGKILL, self.actor.log_tail()
             self.deaths += 1
         with self.actor.log_path.open("ab") as log:
             self.actor.process = subprocess.Popen(self.argv, stdout=log, stderr=log, env=self.environment)
+        return True
 
     def died_at(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -85,25 +86,25 @@ def play_with_deaths(stage: Stage, mortals: list[Mortal], ends: list[str]) -> st
     """Mine until one of ``ends``; a block is mined when every daemon has lived to act on the one before."""
     deadline = time.monotonic() + 1_500
     while time.monotonic() < deadline:
-        found = next((name for name in ends if name in stage.position("alpha").confirmed), None)
+        confirmed = stage.position("alpha").confirmed
+        found = next((name for name in ends if name in confirmed), None)
         if found is not None:
             return found
-        tip = stage.chain.tip()
-        seen = dict.fromkeys((mortal.actor.name for mortal in mortals), 0)
-        while not all(ticks >= 2 for ticks in seen.values()):
+        tip = stage.chain.tip().hash[::-1].hex()
+        acted: dict[str, set[int]] = {mortal.actor.name: set() for mortal in mortals}
+        while not all(len(ticks) >= 2 for ticks in acted.values()):
             assert time.monotonic() < deadline, "\n".join(mortal.actor.log_tail() for mortal in mortals)
             for mortal in mortals:
-                mortal.keep_alive()
+                ticks = acted[mortal.actor.name]
+                if mortal.keep_alive():
+                    ticks.clear()
                 status = mortal.actor.status()
-                acted = status is not None and status["tip_hash"] == tip.hash[::-1].hex()
-                seen[mortal.actor.name] = status["ticks"] if status is not None and acted and _done(status) else 0
+                runs = 1 if mortal.actor.name == PROVER or "Claim" in confirmed else 0
+                if status is not None and status["tip_hash"] == tip and status["acted"] == status["tip"]:
+                    ticks |= {status["ticks"]} if len(status["runs"]) >= runs else set()
             time.sleep(POLL_SECONDS / 2)
         stage.chain.mine(1)
     raise AssertionError("the dispute has not ended")
-
-
-def _done(status: dict[str, object]) -> bool:
-    return status["acted"] == status["tip"]
 
 
 def dying(stage: Stage, mode: str, skip: str) -> list[Mortal]:
