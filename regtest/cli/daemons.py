@@ -128,7 +128,7 @@ def _parameters(program: Path, scene: Scene, levels: int) -> Parameters:
     image = load_elf(program)
     number = len(scene.challengers)
     base = Parameters(image.root(), entry=image.entry, levels=levels, challengers=number, confirmations=1, delta=6)
-    return replace(base, delta_claim=10)
+    return replace(base, delta_claim=10, delta_long=10 + base.longest_game)
 
 
 def _input(levels: int) -> bytes:
