@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitvm.daemon.role import Bench, Judged, claimed_input
-from bitvm.game.challenger import decide_setup, judge
+from bitvm.game.challenger import decide_setup
 from bitvm.game.computation import Execution
 from bitvm.game.moves import Decision
 from bitvm.game.position import Position
@@ -31,10 +31,7 @@ class ChallengerRole:
 
     def judged(self, position: Position, slot: int) -> Judged:
         """See `Role`."""
-        roots = self._roots(position)
-        run = self._bench.runs(roots)[slot - 1]
-        found = judge(position.at_claim(slot), run)
-        return Judged(found.verdict, found.why, self._bench.ended(roots, slot))
+        return self._bench.judge(position, self._roots(position), slot)
 
     def _roots(self, position: Position) -> tuple[bytes | None, ...]:
         return tuple(claimed_input(position, slot) for slot in self._bench.slots)

@@ -29,7 +29,6 @@ import yaml
 from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
-from bitvm.chain.rpc import NodeUnreachableError
 from bitvm.daemon.config import Config, Role
 from bitvm.daemon.enrol import enrol
 from bitvm.daemon.home import Home
@@ -335,16 +334,3 @@ class Stage:
         folder, port = self.node.datadir, self.node.cookie.port
         self.node = BitcoindNode(datadir=folder, port=port, extra_arguments=(*self._node_arguments, *arguments))
         self.chain = BitcoindChain(self.node)
-
-    def wait_for_node(self) -> None:
-        """Wait until a node that was started again answers."""
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while True:
-            try:
-                self.chain.tip()
-            except NodeUnreachableError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
-            else:
-                return

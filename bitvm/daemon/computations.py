@@ -4,7 +4,8 @@ A run is named by its set-up and the roots of the inputs of all claims up to its
 claim to the next. So a claim that a reorganisation replaces by another one is another run, and an old result is never
 taken for it. A run keeps its snapshots for as long as its set-up needs it: an answer then costs an interval.
 
-`want` and `get` are called by the thread of a tick, `start` and what it starts by the event loop between two ticks.
+`want` and `finished` are called by the thread of a tick, `start` and what it starts by the event loop between two
+ticks.
 """
 
 from __future__ import annotations
@@ -28,11 +29,6 @@ class RunName:
 
     setup: str
     inputs: tuple[bytes, ...]
-
-    @property
-    def before(self) -> RunName | None:
-        """The run of the claim before; None for the first claim."""
-        return RunName(self.setup, self.inputs[:-1]) if len(self.inputs) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +71,6 @@ class Computations:
         self._running: set[RunName] = set()
         self.seconds: list[float] = []
         """How long every run took that ended since the start."""
-
-    def get(self, name: RunName) -> Execution | None:
-        """Return the result of a run that has ended well."""
-        found = self._finished.get(name)
-        return None if found is None else found.execution
 
     def finished(self, name: RunName) -> Finished | None:
         """Return how a run ended; None before."""

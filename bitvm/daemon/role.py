@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bitvm.daemon.computations import Computations, Job, RunName
 from bitvm.daemon.store import DaemonStore
+from bitvm.game.challenger import judge
 from bitvm.game.computation import Execution
 from bitvm.game.finality import Verdict
 from bitvm.game.moves import Decision
@@ -84,11 +85,16 @@ class Bench:
         self.computations.forget(self.name, needed)
         return (*found, *[None] * (len(roots) - len(found)))
 
-    def ended(self, roots: Sequence[bytes | None], slot: int) -> float | None:
+    def _seconds(self, roots: Sequence[bytes | None], slot: int) -> float | None:
         """Return how many seconds the run of a claim took; None before it has ended."""
         names = dict(self._names(roots))
         ended = self.computations.finished(names[slot]) if slot in names else None
         return None if ended is None else ended.seconds
+
+    def judge(self, position: Position, roots: Sequence[bytes | None], slot: int) -> Judged:
+        """Judge the claim in a slot, which was made, by our own run on inputs of these roots, claim after claim."""
+        found = judge(position.at_claim(slot), self.runs(roots)[slot - 1])
+        return Judged(found.verdict, found.why, self._seconds(roots, slot))
 
     def _names(self, roots: Sequence[bytes | None]) -> Iterator[tuple[int, RunName]]:
         before: tuple[bytes, ...] = ()

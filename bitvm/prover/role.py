@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitvm.daemon.role import Bench, Judged, claimed_input
-from bitvm.game.challenger import judge
 from bitvm.game.computation import Execution
 from bitvm.game.moves import Decision, Wait
 from bitvm.game.position import Position
@@ -42,10 +41,7 @@ class ProverRole:
 
     def judged(self, position: Position, slot: int) -> Judged:
         """See `Role`; a prover judges its own claims, to notice one that is not what it computed."""
-        roots = self._roots(position)
-        run = self._bench.runs(roots)[slot - 1]
-        found = judge(position.at_claim(slot), run)
-        return Judged(found.verdict, found.why, self._bench.ended(roots, slot))
+        return self._bench.judge(position, self._roots(position), slot)
 
     def _roots(self, position: Position) -> tuple[bytes | None, ...]:
         """Return the input root of every slot: that of its claim or, while there is none, the one in the queue."""
