@@ -124,8 +124,8 @@ class ScriptBuilder:
         if self._part is not None:
             self._parts[self._part] = self._parts.get(self._part, 0) + len(code)
 
-    def _grown(self) -> None:
-        size = len(self.stack) + len(self.alt)
+    def _grown(self, rise: int = 0) -> None:
+        size = len(self.stack) + len(self.alt) + rise
         if size > MAX_STACK_ITEMS:
             raise ScriptError(f"{size} items on the stacks; consensus allows {MAX_STACK_ITEMS}")
         self.peak = max(self.peak, size)
@@ -220,6 +220,22 @@ class ScriptBuilder:
         del self.stack[len(self.stack) - consumes :]
         self.stack.extend(produces)
         self._grown()
+
+    def fragment(
+        self, code: bytes, consumes: int, *, from_alt: int = 0, to_alt: Sequence[str] = (), rise: int = 0
+    ) -> None:
+        """Write what another builder wrote once: ``… x | … y -> … | … z`` for `consumes` x, `from_alt` y, `to_alt` z.
+
+        rise: how many items more than before both stacks hold at most on the way.
+        """
+        self._require(consumes)
+        if len(self.alt) < from_alt:
+            raise ScriptError(f"{from_alt} items needed on the alt stack, it holds {len(self.alt)}")
+        self._grown(rise)
+        self._emit(code)
+        del self.stack[len(self.stack) - consumes :]
+        del self.alt[len(self.alt) - from_alt :]
+        self.alt.extend(to_alt)
 
     def unary(self, code: int, name: str = "") -> None:
         """``… x -> … f(x)``."""

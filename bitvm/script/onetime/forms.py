@@ -31,8 +31,9 @@ from collections.abc import Sequence
 from bitcoin.core import script as op
 
 from bitvm.script.builder import ScriptBuilder, ScriptError, decode_number, encode_number
-from bitvm.script.onetime.chain import descent_opcodes, item_bytes
+from bitvm.script.onetime.chain import item_bytes
 from bitvm.script.onetime.errors import FormError, ItemCountError, NumberError
+from bitvm.script.onetime.opening import open_key
 from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme, Signature, Slot, check_public_values
 
@@ -59,7 +60,7 @@ def show(b: ScriptBuilder, keys: Sequence[PublicKey]) -> None:
     b.to_alt(items)
     _require_empty_stack(b)
     for key in keys:
-        _open(b, key, None)
+        open_key(b, key, None)
 
 
 def use(
@@ -103,10 +104,10 @@ def show_and_use(
     b.stack[below:] = entry
     b.to_alt(consumed + len(hints))
     for (key, _), own_digits in zip(used, digits, strict=True):
-        _open(b, key, own_digits)
+        open_key(b, key, own_digits)
         _require_number_on_top(b)
     for key in shown:
-        _open(b, key, None)
+        open_key(b, key, None)
         _require_number_on_top(b)
     _deliver(b, used, normalised)
 
@@ -131,26 +132,6 @@ def equal_nodes(b: ScriptBuilder, left: Sequence[str], right: Sequence[str], nam
             b.to_alt()
 
 
-def _open(b: ScriptBuilder, key: PublicKey, digits: Sequence[str] | None) -> None:
-    """Open all slots of a key: ``… | … secrets -> … | …``; the indices are `digits`, or come before each secret."""
-    scheme = key.scheme
-    for value in reversed(key.values[: scheme.width]):
-        b.data(value)
-    for slot, level in enumerate(scheme.levels):
-        if digits is None:
-            b.from_alt()
-        else:
-            b.pick(digits[slot])
-        b.apply(op.OP_ROLL, 1)  # … list value: as many items as before, the index gone
-        b.from_alt()
-        _require_size(b, item_bytes(level))
-        b.apply(descent_opcodes(level), 1, "")
-        b.apply(op.OP_EQUALVERIFY, 2)
-        if scheme.width + slot < scheme.chains:
-            b.data(key.values[scheme.width + slot])
-    b.drop(scheme.chains - scheme.slots)
-
-
 def _require_empty_stack(b: ScriptBuilder) -> None:
     """``-> ``; fails if there is anything on the main stack."""
     b.apply(op.OP_DEPTH, 0, "")
@@ -161,13 +142,6 @@ def _require_empty_stack(b: ScriptBuilder) -> None:
 def _require_number_on_top(b: ScriptBuilder) -> None:
     """``… digit -> … digit``; fails if it is a public value, so if an index reached below the list."""
     b.unary(op.OP_ABS, b.stack[-1])
-
-
-def _require_size(b: ScriptBuilder, size: int) -> None:
-    """``… secret -> … secret``; fails unless it has `size` bytes."""
-    b.apply(op.OP_SIZE, 1, "", "")
-    b.number(size)
-    b.apply(op.OP_EQUALVERIFY, 2)
 
 
 def _deliver(b: ScriptBuilder, used: Sequence[tuple[PublicKey, Sequence[str]]], normalised: bool) -> None:

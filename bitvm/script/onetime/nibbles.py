@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 
 from bitcoin.core import script as op
 
@@ -106,7 +108,12 @@ class NibbleLayout:
 
     def write(self, b: ScriptBuilder, names: Sequence[str]) -> None:
         """``… digit_n-1 … digit_0 | … -> … | … nibble_0 nibble_1 …``, minimal and in 0..15, called `names`."""
-        emitted = iter(names)
+        code, rise = _written(self)
+        b.fragment(code, len(self.bits), to_alt=names, rise=rise)
+
+    def write_once(self, b: ScriptBuilder) -> None:
+        """Do what `write` does, opcode by opcode; the nibbles have no names."""
+        emitted = repeat("")
         pending = 0
         for slot, width in enumerate(self.bits):
             if not width:
@@ -128,6 +135,14 @@ class NibbleLayout:
             actions = _actions(width, pending) if width else ()
             yield tuple(action.weight for action in actions if isinstance(action, _Peel))
             pending = (pending + width) % NIBBLE_BITS
+
+
+@lru_cache(maxsize=1 << 6)
+def _written(layout: NibbleLayout) -> tuple[bytes, int]:
+    """Return the script of a layout, and how many items the stacks hold at most more than before."""
+    b = ScriptBuilder([""] * len(layout.bits))
+    layout.write_once(b)
+    return b.script(), b.peak - len(layout.bits)
 
 
 def _fold(digit: int, weights: Sequence[int]) -> int:

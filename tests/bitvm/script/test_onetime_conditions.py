@@ -7,7 +7,7 @@ import random
 
 import pytest
 from bitcoin.core import script as op
-from onetime_attacks import Knowledge, accepted, cascades, indices_of, public_key, take_from_below
+from onetime_attacks import Knowledge, accepted, any_size, cascades, indices_of, public_key, take_from_below
 
 from bitvm.script.builder import ScriptBuilder, encode_number
 from bitvm.script.onetime import (
@@ -19,6 +19,7 @@ from bitvm.script.onetime import (
     Window,
     check_public_values,
     forms,
+    opening,
 )
 from bitvm.script.onetime import scheme as scheme_module
 from bitvm.script.onetime.chain import chain_from_head, descend, descent_opcodes, item_bytes
@@ -233,7 +234,7 @@ def _two_lists(scheme, first, second):
                 b.add()
             b.apply(op.OP_ROLL, 1)
             b.from_alt()
-            forms._require_size(b, item_bytes(level))
+            opening.require_size(b, item_bytes(level))
             b.apply(descent_opcodes(level), 1, "")
             b.apply(op.OP_EQUALVERIFY, 2)
     b.drop(2 * (scheme.chains - scheme.slots))
@@ -329,7 +330,7 @@ def test_7_sizes_are_checked(monkeypatch, rng, scheme, used):
             items = (forms.used_items if used else forms.shown_items)([Signature(slots)])
             assert not accepted(written(public), items)
             attacks.append((public, items))
-    _without(monkeypatch, "_require_size")
+    any_size(monkeypatch)
     for public, items in rng.sample(attacks, 10):
         assert accepted(written(public), items), "the control"
 
