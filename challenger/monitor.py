@@ -105,7 +105,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _monitor(arguments: argparse.Namespace) -> int:
-    config = Config.load(config_path(arguments))
+    config = Config.load(config_path(arguments), None)
     with ExitStack() as stack:
         node = stack.enter_context(QuietNode(config.node.access))
         lookout = stack.enter_context(Lookout(node))

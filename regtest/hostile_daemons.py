@@ -13,9 +13,9 @@ from regtest.hostile_roles import Accuser, lying
 
 def run_liar(config: Path, lie: str, step: int | None) -> None:
     """Run a lying prover's daemon."""
-    run_daemon(Config.load(config), "prover", ProverRole, tasks=PROVER_TASKS, run=lying(lie, step))
+    run_daemon(Config.load(config, "prover"), "prover", ProverRole, tasks=PROVER_TASKS, run=lying(lie, step))
 
 
 def run_accuser(config: Path, step: int) -> None:
     """Run a false accuser's daemon."""
-    run_daemon(Config.load(config), "challenger", lambda bench: Accuser(bench, step))
+    run_daemon(Config.load(config, "challenger"), "challenger", lambda bench: Accuser(bench, step))

@@ -208,7 +208,7 @@ class Stage:
         for key, value in self._settings.items():
             content[key] = {**content[key], **value} if isinstance(content.get(key), dict) else value  # type: ignore[dict-item]
         actor.config_path.write_text(yaml.safe_dump(content))
-        Config.load(actor.config_path)
+        Config.load(actor.config_path, actor.role)
         Home.create(actor.home_path, actor.role)
         return actor
 

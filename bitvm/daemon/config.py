@@ -2,7 +2,7 @@
 
 `Config.load` returns a configuration that can be used, or raises a `ConfigError` that names the file (or the
 variable), the field, what is allowed and how to put it right. Every field is declared once, below: its type, default,
-meaning and limits. `example` and the check of the environment are made from these declarations.
+meaning and limits. The example (`bitvm.daemon.example`) and the check of the environment are made from these.
 
 A variable's name is BITVM_<SECTION>_<FIELD>, or BITVM_<FIELD> for a field outside of a section; it says what YAML
 would say, and replaces what the file says. Passwords appear neither in `repr` nor in an error.
@@ -34,7 +34,7 @@ from bitvm.daemon.settings import (
     Words,
     ZmqUrl,
 )
-from bitvm.daemon.strictyaml import StrictYamlError, load_yaml
+from bitvm.strictyaml import StrictYamlError, parse_yaml
 from lvm.machine import Engine
 
 Role = Literal["prover", "challenger"]
@@ -45,7 +45,7 @@ FOREIGN = ("BITVM_BITCOIND", "BITVM_ALERT_", "BITVM_CONFIG")
 PORTS = {"main": 8332, "test": 18332, "testnet4": 48332, "signet": 38332, "regtest": 18443}
 """Networks, as nodes call them, and where a node of each answers RPC if it was not told otherwise."""
 DAY = 86_400
-_UNUSUAL_PORT = 0
+_USUAL_PORT = 0
 
 
 class ConfigError(ValueError):
@@ -57,7 +57,7 @@ class Endpoint:
     """How to reach a node's RPC: by host, port and cookie, or by a URL."""
 
     host: Annotated[str, Setting(Host(), "Where the node's RPC answers.")] = "127.0.0.1"
-    port: Annotated[int, Setting(Whole(0, 65_535), "Its port; 0 is the usual one of the network.")] = _UNUSUAL_PORT
+    port: Annotated[int, Setting(Whole(0, 65_535), "Its port; 0 is the usual one of the network.")] = _USUAL_PORT
     cookie: Annotated[
         Path | None,
         Setting(
@@ -213,8 +213,11 @@ class Config:
     computations: Annotated[ComputationsConfig, "Runs of the machine."] = ComputationsConfig()
 
     @classmethod
-    def load(cls, path: Path, environ: Mapping[str, str] | None = None) -> Config:
-        """Read and check a file and the environment (the process's own if none is given); or ConfigError."""
+    def load(cls, path: Path, role: Role | None, environ: Mapping[str, str] | None = None) -> Config:
+        """Read and check a file and the environment (the process's own if none is given); or ConfigError.
+
+        role: whose configuration it has to be; None where only the chain is read.
+        """
         given = _from_file(path)
         sources = {name: f"{path}: {name.label}" for name in given}
         for name, value in _from_environment(os.environ if environ is None else environ).items():
@@ -231,6 +234,8 @@ class Config:
             if name.required and name not in values:
                 raise ConfigError(f"{path}: {name.label}: missing; add it, or set {name.variable}")
         config = cls(**_assemble(values))
+        if role == "challenger" and config.setup_listen is not None:
+            raise ConfigError(f"{sources[PROVERS]}: only a prover coordinates set-ups; leave it out, or say none")
         _check(path, config, values)
         return _with_usual_ports(config)
 
@@ -289,13 +294,19 @@ _SETTINGS: dict[Name, Setting] = {
 }
 NAMES: tuple[Name, ...] = tuple(_DEFAULTS)
 """All fields, in the order in which they are declared."""
+PROVERS = Name("", "setup_listen")
+"""The one field that is a prover's alone."""
 
 
 def _from_file(path: Path) -> dict[Name, object]:
     try:
-        return dict(_flatten(path, load_yaml(path)))
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}; name a file that exists and can be read") from error
+    try:
+        return dict(_flatten(path, parse_yaml(content)))
     except StrictYamlError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _flatten(path: Path, content: object) -> Iterator[tuple[Name, object]]:
@@ -378,45 +389,8 @@ def _check(path: Path, config: Config, given: Mapping[Name, object]) -> None:
 def _with_usual_ports(config: Config) -> Config:
     port = PORTS[config.network]
     node, second = config.node, config.second_node
-    if node.port == _UNUSUAL_PORT:
+    if node.port == _USUAL_PORT:
         node = replace(node, port=port)
-    if second is not None and second.port == _UNUSUAL_PORT:
+    if second is not None and second.port == _USUAL_PORT:
         second = replace(second, port=port)
     return replace(config, node=node, second_node=second)
-
-
-def example(role: Role) -> str:
-    """Return a configuration of a prover or a challenger: every field with its meaning, default and variable.
-
-    It can be loaded as it is. What has no value by default is commented out.
-    """
-    lines = [
-        f"# Configuration of a {role}'s daemon.",
-        "#",
-        "# Every field can be replaced by the environment variable in its last line. 'none' is nothing.",
-    ]
-    section = ""
-    for name in sorted(NAMES, key=lambda name: list(SECTIONS).index(name.section)):
-        if role == "challenger" and name == Name("", "setup_listen"):
-            continue
-        if name.section != section:
-            section = name.section
-            comment = "#" if section == "second_node" else ""
-            lines += ["", f"# {SECTIONS[section][1]}", f"{comment}{section}:"]
-        lines += _example_field(name)
-    return "\n".join(lines) + "\n"
-
-
-def _example_field(name: Name) -> Iterator[str]:
-    setting = name.setting
-    indent = "  " if name.section else ""
-    needed = name.required or name == Name("node", "cookie")
-    default = (
-        "none" if name.default is None else f"{name.default:g}" if isinstance(name.default, float) else name.default
-    )
-    off = "#" if name.section == "second_node" or not (needed or name.default is not None) else ""
-    yield ""
-    yield f"{indent}# {setting.meaning}"
-    yield f"{indent}# Allowed: {setting.kind.allowed}."
-    yield f"{indent}# {'Needed' if needed else f'Default: {default}'}. Variable: {name.variable}."
-    yield f"{indent}{off}{name.field}: {setting.example or default}"

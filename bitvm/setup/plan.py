@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from bitvm.files import write_new
 from bitvm.graph.model import all_parties, challenger
 from bitvm.graph.parameters import ParameterError, Parameters
 from bitvm.setup.identity import IdentityError, parse_key
+from bitvm.strictyaml import StrictYamlError, parse_yaml
 
 NETWORKS = ("main", "test", "testnet4", "signet", "regtest")
 """Names of networks, as nodes call them."""
@@ -187,9 +188,9 @@ class SetupPlan:
         if len(content) > MAX_PLAN_BYTES:
             raise PlanError(f"more than {MAX_PLAN_BYTES} bytes; a plan is far smaller")
         try:
-            values = yaml.load(content.decode(), Loader=_PlainLoader)
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise PlanError(f"not YAML as a plan has it: {' '.join(str(error).split())}") from error
+            values = parse_yaml(content)
+        except StrictYamlError as error:
+            raise PlanError(str(error)) from None
         fields = _fields(values, "", "name", "network", "program", "parameters", "parties")
         parties = _fields(fields["parties"], "parties", "prover", "challengers")
         prover = _fields(parties["prover"], "parties.prover", "identity", "setup_address", optional=("address",))
@@ -222,21 +223,6 @@ class SetupPlan:
 def is_setup_name(text: str) -> bool:
     """Whether a set-up, and its folder, may be called so."""
     return _NAME.fullmatch(text) is not None
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, and without a key given twice, of which the last one would count."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.YAMLError(f"{', '.join(twice)}: given twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
 
 
 def _party_json(planned: PlannedParty) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Company:
         for name in names or self.stage.actors:
             actor = self.stage.actors[name]
             stack = self._stacks[name] = ExitStack()
-            place = stack.enter_context(open_workplace(Config.load(actor.config_path), actor.role))
+            place = stack.enter_context(open_workplace(Config.load(actor.config_path, actor.role), actor.role))
             maker = self.roles.get(name, ProverRole if name == PROVER else ChallengerRole)
             self.daemons[name] = Daemon(place, maker, run=self.runs.get(name, execute))
             stack.callback(self.daemons[name].close)

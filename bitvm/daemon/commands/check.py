@@ -80,7 +80,7 @@ examples:
 
 
 def _check(side: Side, arguments: argparse.Namespace) -> int:
-    Config.load(config_path(arguments))
+    Config.load(config_path(arguments), side.role)
     try:
         with open_desk(arguments, side) as desk:
             lines = list(lines_of(desk))

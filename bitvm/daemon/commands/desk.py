@@ -134,7 +134,7 @@ class Desk:
 @contextmanager
 def open_desk(arguments: argparse.Namespace, side: Side) -> Iterator[Desk]:
     """Open the home that the configuration names; raises ConfigError, HomeError, and the errors of its stores."""
-    config = Config.load(config_path(arguments))
+    config = Config.load(config_path(arguments), side.role)
     home = Home.open(config.data_dir, side.role)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitvm-desk-")))

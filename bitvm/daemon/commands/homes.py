@@ -14,7 +14,8 @@ from bitvm.chain.purse import PREFIXES
 from bitvm.daemon.backup import backup, restore
 from bitvm.daemon.commands.desk import Side
 from bitvm.daemon.commands.framework import FINE, Command, CommandError, HelpText, answer, config_path
-from bitvm.daemon.config import Config, example
+from bitvm.daemon.config import Config
+from bitvm.daemon.example import example
 from bitvm.daemon.home import Home
 
 
@@ -99,7 +100,7 @@ def _init(side: Side, arguments: argparse.Namespace) -> int:
     if arguments.example:
         print(example(side.role), end="")
         return FINE
-    config = Config.load(config_path(arguments))
+    config = Config.load(config_path(arguments), side.role)
     answer(arguments, made_of(Home.create(config.data_dir, side.role), config), _show_made)
     return FINE
 
@@ -120,12 +121,12 @@ def _show_made(console: Console, made: Made) -> None:
 def _run(side: Side, arguments: argparse.Namespace) -> int:
     if arguments.json:
         raise CommandError("--json: the daemon answers nothing; set log.format to json for a log in JSON")
-    side.run(Config.load(config_path(arguments)))
+    side.run(Config.load(config_path(arguments), side.role))
     return FINE
 
 
 def _backup(side: Side, arguments: argparse.Namespace) -> int:
-    home = Home.open(Config.load(config_path(arguments)).data_dir, side.role)
+    home = Home.open(Config.load(config_path(arguments), side.role).data_dir, side.role)
     backup(home.path, arguments.file, with_seed=arguments.with_seed)
     written = {
         "file": str(arguments.file.absolute()),
@@ -142,7 +143,7 @@ def _show_backup(console: Console, written: dict[str, object]) -> None:
 
 
 def _restore(side: Side, arguments: argparse.Namespace) -> int:
-    config = Config.load(config_path(arguments))
+    config = Config.load(config_path(arguments), side.role)
     restore(arguments.file, config.data_dir, seed_file=arguments.seed)
     answer(arguments, made_of(Home.open(config.data_dir, side.role), config), _show_restored)
     return FINE

@@ -95,7 +95,7 @@ def _snapshot(desk: Desk) -> Snapshot:
 
 
 def _take(side: Side, arguments: argparse.Namespace) -> Snapshot:
-    told = from_daemon(Config.load(config_path(arguments)))
+    told = from_daemon(Config.load(config_path(arguments), side.role))
     if told is not None:
         if told.role != side.role:
             raise CommandError(f"http: a {told.role}'s daemon answers there; give the configuration of a {side.role}")

@@ -147,7 +147,7 @@ def test_an_example_configuration_can_be_loaded(group, tmp_path, capsys, monkeyp
     monkeypatch.delenv("BITVM_CONFIG", raising=False)
     path = tmp_path / "example.yaml"
     path.write_text(run(capsys, group, "init", "--example").out)
-    assert Config.load(path, {}).network == "regtest"
+    assert Config.load(path, None, {}).network == "regtest"
 
 
 def test_a_wrong_configuration_is_named(config, capsys):

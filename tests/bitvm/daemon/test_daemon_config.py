@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitvm.chain.rpc import Cookie
-from bitvm.daemon.config import NAMES, PORTS, Config, ConfigError, Endpoint, Name, NodeConfig, Role, example
+from bitvm.daemon.config import NAMES, PORTS, Config, ConfigError, Endpoint, Name, NodeConfig, Role
+from bitvm.daemon.example import example
 from bitvm.daemon.settings import Address, SettingError
 
 SMALL = {"data_dir": "data", "node": {"cookie": "cookie"}}
@@ -22,9 +23,9 @@ def written(folder: Path, content: object) -> Path:
     return path
 
 
-def refusal(folder: Path, content: object, environ: dict[str, str] | None = None) -> str:
+def refusal(folder: Path, content: object, environ: dict[str, str] | None = None, role: Role | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        Config.load(written(folder, content), environ or {})
+        Config.load(written(folder, content), role, environ or {})
     return str(caught.value).replace(str(folder / "bitvm.yaml"), "FILE")
 
 
@@ -41,7 +42,7 @@ def with_field(label: str, value: object) -> dict[str, object]:
 
 
 def test_a_small_file_is_enough(tmp_path: Path) -> None:
-    config = Config.load(written(tmp_path, SMALL), {})
+    config = Config.load(written(tmp_path, SMALL), None, {})
     assert config == Config(
         data_dir=tmp_path / "data",
         node=NodeConfig(port=PORTS["regtest"], cookie=tmp_path / "cookie"),
@@ -56,7 +57,7 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("role", get_args(Role))
 def test_the_example_holds_every_field_and_loads(tmp_path: Path, role: Role) -> None:
     text = example(role)
-    config = Config.load(written(tmp_path, text), {})
+    config = Config.load(written(tmp_path, text), None, {})
     assert config.data_dir == tmp_path / "data"
     for name in NAMES:
         if role == "prover" or name.field != "setup_listen":
@@ -75,7 +76,7 @@ def test_the_example_loads_with_everything_switched_on(tmp_path: Path, left_out:
     lines = [re.sub(r"^( *)#([a-z])", r"\1\2", line) for line in example("prover").splitlines()]
     dropped = ("url",) if left_out == "url" else ("cookie", "host", "port")
     kept = [line for line in lines if not line.strip().startswith(tuple(f"{name}:" for name in dropped))]
-    config = Config.load(written(tmp_path, "\n".join(kept)), {})
+    config = Config.load(written(tmp_path, "\n".join(kept)), None, {})
     assert config.listen == Address("0.0.0.0", 7410)
     assert config.alerts.command == ("/usr/local/bin/notify", "operator")
     assert config.node.zmq == "tcp://127.0.0.1:28332"
@@ -157,7 +158,8 @@ def test_unknown_fields_are_refused_with_the_nearest_name(tmp_path: Path, label:
         ("", "FILE: holds no fields"),
         ("- a", "FILE: holds no fields"),
         ("data_dir: [", "FILE: no YAML near line 1"),
-        ("a: 1\nnetwork: regtest\nnetwork: bitcoin\n", "FILE: no YAML near line 3"),
+        ("a: 1\nnetwork: regtest\nnetwork: bitcoin\n", "FILE: a field is given twice near line 3"),
+        ("data_dir: &here x\nlisten: *here\n", "FILE: an alias in place of a value near line 2"),
         ("data_dir: !!python/object:os.system {}", "FILE: no YAML"),
         ("data_dir: 2026-99-99", "FILE: no YAML"),
         ({"node": {"cookie": "c"}}, "FILE: data_dir: missing; add it, or set BITVM_DATA_DIR"),
@@ -173,10 +175,10 @@ def test_unusable_files_are_refused(tmp_path: Path, content: object, said: str) 
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing.yaml: cannot be read: .*name a file that exists"):
-        Config.load(tmp_path / "nothing.yaml", {})
+        Config.load(tmp_path / "nothing.yaml", None, {})
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigError, match=r"bytes.yaml: not UTF-8"):
-        Config.load(tmp_path / "bytes.yaml", {})
+        Config.load(tmp_path / "bytes.yaml", None, {})
 
 
 def test_the_environment_replaces_the_file(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_the_environment_replaces_the_file(tmp_path: Path) -> None:
         "BITVM_ALERT_KIND": "node_stalled",
         "HOME": "/",
     }
-    config = Config.load(written(tmp_path, {**SMALL, "listen": "h:1", "fees": {"max_feerate": 5}}), environ)
+    config = Config.load(written(tmp_path, {**SMALL, "listen": "h:1", "fees": {"max_feerate": 5}}), None, environ)
     assert config.network == "main"
     assert config.fees.max_feerate == 77
     assert config.node.poll_seconds == 0.5
@@ -225,7 +227,7 @@ def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, sai
 
 def test_the_process_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BITVM_COMPUTATIONS_WORKERS", "3")
-    assert Config.load(written(tmp_path, SMALL)).computations.workers == 3
+    assert Config.load(written(tmp_path, SMALL), None).computations.workers == 3
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_the_process_environment_is_the_default(tmp_path: Path, monkeypatch: pyt
 def test_a_password_is_never_shown(tmp_path: Path, content: object) -> None:
     path = written(tmp_path, content)
     with pytest.raises(ConfigError) as caught:
-        Config.load(path, {})
+        Config.load(path, None, {})
     error: BaseException | None = caught.value
     while error is not None:
         assert PASSWORD not in str(error)
@@ -261,13 +263,13 @@ def test_a_configuration_does_not_show_its_secrets(tmp_path: Path) -> None:
         "node": {"url": f"http://me:{PASSWORD}@host:1"},
         "alerts": {"command": ["send", PASSWORD]},
     }
-    config = Config.load(written(tmp_path, content), {})
+    config = Config.load(written(tmp_path, content), None, {})
     assert PASSWORD not in repr(config)
     assert config.alerts.command == ("send", PASSWORD)
 
 
 def test_a_node_is_reached_by_its_cookie(tmp_path: Path) -> None:
-    config = Config.load(written(tmp_path, with_field("node.host", "::1")), {})
+    config = Config.load(written(tmp_path, with_field("node.host", "::1")), None, {})
     assert config.node.access == Cookie(tmp_path / "cookie", "[::1]", 18443)
     (tmp_path / "cookie").write_text("__cookie__:secret\n")
     assert isinstance(config.node.access, Cookie)
@@ -278,7 +280,7 @@ def test_paths_start_from_the_folder_of_the_file_or_from_home(tmp_path: Path, mo
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.chdir(tmp_path)
     written(tmp_path, {"data_dir": "/there", "node": {"cookie": "~/.cookie"}})
-    config = Config.load(Path("bitvm.yaml"), {})
+    config = Config.load(Path("bitvm.yaml"), None, {})
     assert (config.data_dir, config.node.cookie) == (Path("/there"), Path("/home/somebody/.cookie"))
 
 
@@ -295,3 +297,12 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         return
     assert 0 <= address.port <= 65_535
     assert address.host
+
+
+def test_a_challenger_is_told_that_set_ups_are_coordinated_by_provers(tmp_path: Path) -> None:
+    content = with_field("setup_listen", "127.0.0.1:7420")
+    said = refusal(tmp_path, content, role="challenger")
+    assert said == "FILE: setup_listen: only a prover coordinates set-ups; leave it out, or say none"
+    assert Config.load(written(tmp_path, content), "prover", {}).setup_listen is not None
+    none = {"BITVM_SETUP_LISTEN": "none"}
+    assert Config.load(written(tmp_path, content), "challenger", none).setup_listen is None
