@@ -8,6 +8,10 @@ chain, in a mempool, or in the memory of an opponent. So the daemon is silent, a
        one-time keys say in all of that is recorded in the journal (`bitvm.daemon.memory`)
     3  goes on when `confirmations` + 1 blocks have come since: what was on its way has been confirmed by then, or is
        answered again from the same position, with the same words
+
+What remains is a claim that nobody remembers: signed, sent, and lost from every mempool before it was confirmed. Its
+input was queued after the backup was made, so the home does not know it. Only the first claim that was not in the chain
+by the end of the recovery can be one, since a claim is signed when the one before it is confirmed; `doubted` names it.
 """
 
 from __future__ import annotations
@@ -17,11 +21,17 @@ from collections.abc import Iterator, Mapping
 from bitvm.chain.interface import BlockId
 from bitvm.daemon.backup import finish_recovery, recovery_pending, restored_at
 from bitvm.daemon.engagement import Engagement
+from bitvm.daemon.home import Home
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, Severity
+from bitvm.daemon.store import DaemonStore
 from bitvm.daemon.workplace import Workplace
+from bitvm.game.position import Position
 
 _log = get_logger(__name__)
+
+DOUBTED = "recovery ended at block"
+"""The fact under which the store keeps where the last recovery ended, and which set-ups were here."""
 
 BEGAN = "recovery began at block"
 """The fact under which the store keeps which recovery began last, and where."""
@@ -50,6 +60,7 @@ class Recovery:
         if left > 0:
             yield self._notice(f"restored: nothing is signed for {left} more blocks")
             return
+        self._place.store.keep_fact(DOUBTED, " ".join([str(tip.height), *self._place.home.setups()]))
         finish_recovery(self._place.home.path)
         self.pending = False
         _log.warning("recovered: moves are signed again", height=tip.height)
@@ -71,6 +82,17 @@ class Recovery:
     @staticmethod
     def _notice(text: str) -> Notice:
         return Notice(NoticeKind.RECOVERING, Severity.WARNING, text)
+
+
+def doubted(home: Home, store: DaemonStore, position: Position, setup: str, slot: int) -> bool:
+    """Whether claim ``slot`` may have been signed with an input that this home has forgotten."""
+    if recovery_pending(home.path):
+        return True
+    height, *setups = (store.fact(DOUBTED) or "0").split()
+    if setup not in setups or position.at_claim(slot).has("Claim"):
+        return False
+    before = position.at_claim(slot - 1) if slot > 1 else None
+    return before is None or (before.has("Claim") and before.height_of("Claim") <= int(height))
 
 
 _NODE_BEHIND = "restored: the node has not read all blocks yet"

@@ -16,6 +16,7 @@ from bitvm.daemon.commands.inputs import keep_input
 from bitvm.daemon.commands.judging import read_input, steps_bar
 from bitvm.daemon.commands.show import check_range
 from bitvm.daemon.config import Config
+from bitvm.daemon.recovery import doubted
 from bitvm.daemon.role import claimed_input
 from bitvm.daemon.store import DaemonStore
 from bitvm.game.computation import Execution
@@ -43,11 +44,19 @@ _CLAIM = HelpText(
     """\
 Keep the bytes of FILE in the home and queue them for a claim slot, by default the next free one. The daemon runs the
 program on them and makes the claim, if the run is accepted. A slot is queued once: the claim may have been signed, and
-a one-time key signs one claim. With --check the program is run here first, and what is not accepted is not queued.""",
+a one-time key signs one claim. With --check the program is run here first, and what is not accepted is not queued. In a
+home that was restored, the next claim may have been signed since the backup; then it has to be of the same input.""",
     """\
 examples:
   bitvm prover claim ledger-1 --input transfers.txt --check
   bitvm prover claim ledger-1 --input transfers.txt --slot 2 --json | jq -r .input_root""",
+)
+
+
+_DOUBTED = (
+    "{setup}: this home was restored from a backup. Claim {slot} may have been signed after that was made, and nobody "
+    "remembers it. If an input was queued for it then, queue that very one: signing another one loses the bond. Say "
+    "--after-restore if this is it, or if you are sure that none was"
 )
 
 
@@ -76,6 +85,11 @@ def _add_claim(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("setup", metavar="SETUP", help="the name of a finished set-up")
     parser.add_argument("--input", type=Path, required=True, metavar="FILE", help="the input's bytes")
     parser.add_argument("--slot", type=int, metavar="N", help="the claim slot (default: the next free one)")
+    parser.add_argument(
+        "--after-restore",
+        action="store_true",
+        help="in a restored home: this is the input that was queued since the backup, if any was",
+    )
     parser.add_argument("--check", action="store_true", help="run it first; queue nothing that is not accepted")
 
 
@@ -87,6 +101,8 @@ def _claim(arguments: argparse.Namespace) -> int:
         check_range(view, "--slot", arguments.slot, view.plan.parameters.claims)
         queued = desk.store.queued(view.name)
         slot = _free_slot(view, queued, root, arguments.slot)
+        if slot not in queued and not arguments.after_restore and _is_doubted(desk, view, slot):
+            raise CommandError(_DOUBTED.format(setup=view.name, slot=slot))
         if arguments.check:
             _check_accepted(desk, view, slot, data, queued)
         keep_input(desk, view.archive.setup_id, slot, data)
@@ -114,6 +130,10 @@ def _free_slot(view: SetupView, queued: Mapping[int, bytes], root: bytes, wanted
     if queued.get(wanted, root) != root:
         raise CommandError(f"--slot {wanted}: queued for the input {queued[wanted].hex()}; leave --slot out")
     return wanted
+
+
+def _is_doubted(desk: Desk, view: SetupView, slot: int) -> bool:
+    return doubted(desk.home, desk.store, view.look.position, view.name, slot)
 
 
 def _check_accepted(desk: Desk, view: SetupView, slot: int, data: bytes, queued: Mapping[int, bytes]) -> None:

@@ -18,8 +18,10 @@ from tiny import INPUT
 
 from bitvm.daemon.backup import backup, recovery_pending, restore
 from bitvm.daemon.status import NoticeKind
+from bitvm.daemon.store import DaemonStore
 from bitvm.graph.graph import FUND
 from bitvm.graph.model import PROVER
+from bitvm.prover.commands import main as prover_command
 
 pytestmark = pytest.mark.bitcoind
 
@@ -33,8 +35,8 @@ CASES = {
 
 
 @contextmanager
-def started(folder: Path, honest: str, *, inputs: bool = True) -> Iterator[Storm]:
-    with stormy_stage(folder, **PARAMETERS) as stage:
+def started(folder: Path, honest: str, *, inputs: bool = True, **more: int) -> Iterator[Storm]:
+    with stormy_stage(folder, **PARAMETERS, **more) as stage:
         if inputs:
             give_inputs(stage)
         storm = CASES[honest][0](stage)
@@ -165,6 +167,38 @@ def test_prover_restored_from_before_its_claim_needs_the_input_and_is_given_it(t
         storm.told.clear()
         pass_silence(storm, PROVER)
         check_won(storm, PROVER)
+
+
+def test_claim_that_may_have_been_signed_since_the_backup_is_queued_knowingly(tmp_path, capsys):
+    with started(tmp_path, PROVER, inputs=False, claims=2) as storm:
+        config = storm.stage.actors[PROVER].config_path
+        (tmp_path / "input").write_bytes(INPUT)
+
+        def claim(*more: str) -> str:
+            words = ["claim", SETUP, "--input", str(tmp_path / "input"), "--config", str(config), *more]
+            return "" if prover_command(words) == 0 else capsys.readouterr().err
+
+        storm.mine_until(SETUP, FUND)
+        file = save(storm, PROVER)
+        assert claim() == ""
+        while not waits(storm, "Claim"):
+            storm.mine()
+            storm.tick()
+        storm.stop(*storm.daemons)
+        storm.forget_mempool()
+        storm.start()
+        storm.stop(CHALLENGER)  # only the lost home remembers the claim
+        lost = journal(storm, PROVER)
+        lose_and_restore(storm, PROVER, file)
+        assert "Claim 1 may have been signed" in claim()
+        pass_silence(storm, PROVER)
+        assert "Claim 1 may have been signed" in claim()
+        with DaemonStore.open(storm.stage.actors[PROVER].home().daemon_path) as store:
+            assert store.queued(SETUP) == {}
+        assert claim("--after-restore") == ""
+        storm.mine_until(SETUP, "Claim")
+        assert lost.items() <= journal(storm, PROVER).items()
+        assert claim() == "", "claim 2 cannot have been signed before claim 1 was in the chain"
 
 
 def test_second_restore_waits_as_the_first_did(tmp_path):
