@@ -34,7 +34,8 @@ from bitvm.chain.fees import (
 )
 from bitvm.chain.interface import Rejected
 from bitvm.chain.keys import SpendableCoin, TaprootKey
-from bitvm.chain.purse import InsufficientFundsError, Purse, Recorded
+from bitvm.chain.purse import Purse, Recorded
+from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.chain.remote import RemoteNode
 from bitvm.script.engine import failing_input
 from bitvm.script.weight import txid, vsize

@@ -30,10 +30,11 @@ from sqlite_utils import Database
 
 from bitvm.chain.blocks import COINBASE_MATURITY
 from bitvm.chain.fees import DUST_P2TR, SEQUENCE_REPLACEABLE, key_path_vsize, sign_key_paths
-from bitvm.chain.interface import ChainError, Rejected
+from bitvm.chain.interface import Rejected
 from bitvm.chain.keys import SpendableCoin, TaprootKey, address
+from bitvm.chain.purse_form import FORM, SCHEMA, ForeignPurseError, InsufficientFundsError, PurseError
 from bitvm.chain.remote import RemoteNode, Unspent
-from bitvm.database import Form, transaction
+from bitvm.database import transaction
 from bitvm.script.weight import txid
 
 PREFIXES = {"main": "bc", "test": "tb", "testnet4": "tb", "signet": "tb", "regtest": "bcrt"}
@@ -45,56 +46,11 @@ FORGET_AFTER = 144
 PAYMENT = "payment "
 """How the purposes of the purse's own payments begin; the transaction id follows."""
 
-_SCHEMA = """
-CREATE TABLE wallet (script BLOB NOT NULL, height INTEGER NOT NULL, scanned INTEGER NOT NULL) STRICT;
-CREATE TABLE coins (
-    txid BLOB NOT NULL, n INTEGER NOT NULL, value INTEGER NOT NULL,
-    spendable_from INTEGER, pending INTEGER NOT NULL, gone_since INTEGER,
-    PRIMARY KEY (txid, n)
-) STRICT;
-CREATE TABLE reservations (
-    number INTEGER PRIMARY KEY, txid BLOB NOT NULL, n INTEGER NOT NULL, purpose TEXT NOT NULL, amount INTEGER NOT NULL,
-    UNIQUE (txid, n)
-) STRICT;
-CREATE TABLE recorded (purpose TEXT PRIMARY KEY, raw BLOB NOT NULL, fee INTEGER NOT NULL) STRICT
-"""
 _FREE = """
 FROM coins LEFT JOIN reservations USING (txid, n), wallet
 WHERE purpose IS NULL AND spendable_from <= height + 1 AND NOT pending
 ORDER BY value DESC, txid, n
 """
-
-
-class PurseError(ChainError):
-    """A purse that cannot be used, or cannot do what was asked."""
-
-
-class PurseMissingError(PurseError):
-    """There is no database at this path."""
-
-
-class ForeignPurseError(PurseError):
-    """Not a purse, or the purse of another key."""
-
-
-class PurseCorruptError(PurseError):
-    """The database is damaged."""
-
-
-class InsufficientFundsError(PurseError):
-    """The free coins do not reach; the message gives both amounts in satoshi."""
-
-
-FORM = Form(
-    0x4256_5731,
-    1,
-    absent="no wallet; `Purse.create` makes one, and it finds the coins of its key again",
-    precious="a wallet",
-    error=PurseError,
-    missing=PurseMissingError,
-    foreign=ForeignPurseError,
-    corrupt=PurseCorruptError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +83,7 @@ class Purse:
         """Make the empty purse of `key` and open it; raises PurseError and never touches what is there."""
 
         def schema(database: Database) -> None:
-            for statement in _SCHEMA.split(";"):
+            for statement in SCHEMA.split(";"):
                 database.execute(statement)
             database.execute("INSERT INTO wallet VALUES (?, 0, 0)", [key.script_pubkey])
 
@@ -337,6 +293,33 @@ class Purse:
         """Pay `amount` to somebody; as `split`."""
         return self._pay(node, [CTxOut(amount, CScript(script_pubkey))], feerate)
 
+    def take_back(self, node: RemoteNode, purpose: str, feerate: float) -> CTransaction:
+        """Pay the coins of `purpose` to ourselves, so that no other transaction can spend them; as `split`.
+
+        Raises PurseError where nothing is promised to `purpose`, or where the coins are worth no more than the fee.
+        """
+        with self._writing() as database:
+            coins = tuple(held.coin for held in self._reservations(purpose))
+            if not coins:
+                raise PurseError(f"nothing is promised to {purpose!r}")
+            script = CScript(self.script_pubkey)
+            fee = math.ceil(feerate * key_path_vsize(len(coins), [CTxOut(0, script)]))
+            value = sum(coin.output.nValue for coin in coins) - fee
+            if value < DUST_P2TR:
+                raise PurseError(f"the coins of {purpose!r} are worth less than the fee of {fee} sat")
+            made = self._signed(coins, [CTxOut(value, script)])
+            mine = PAYMENT + txid(made)[::-1].hex()
+            database.execute("UPDATE reservations SET purpose = ? WHERE purpose = ?", [mine, purpose])
+            self._record(mine, made, fee)
+        try:
+            node.submit([made])
+        except Rejected:
+            with self._writing() as database:
+                database.execute("UPDATE reservations SET purpose = ? WHERE purpose = ?", [purpose, mine])
+                database.execute("DELETE FROM recorded WHERE purpose = ?", [mine])
+            raise
+        return made
+
     def _pay(self, node: RemoteNode, outputs: Sequence[CTxOut], feerate: float) -> CTransaction:
         with self._writing():
             made, coins, fee = self._payment(outputs, feerate)
@@ -363,10 +346,12 @@ class Purse:
             fee = math.ceil(feerate * key_path_vsize(len(coins), [*outputs, change]))
         rest = sum(coin.output.nValue for coin in coins) - amount - fee
         with_change = [*outputs, CTxOut(rest, change.scriptPubKey)] if rest >= DUST_P2TR else list(outputs)
+        return self._signed(coins, with_change), coins, fee if rest >= DUST_P2TR else fee + rest
+
+    def _signed(self, coins: Sequence[SpendableCoin], outputs: Sequence[CTxOut]) -> CTransaction:
         inputs = [CTxIn(coin.outpoint, nSequence=SEQUENCE_REPLACEABLE) for coin in coins]
-        unsigned = CTransaction(inputs, with_change, nVersion=2)
-        signed = sign_key_paths(unsigned, [coin.output for coin in coins], [self.key] * len(coins))
-        return signed, coins, fee if rest >= DUST_P2TR else fee + rest
+        unsigned = CTransaction(inputs, list(outputs), nVersion=2)
+        return sign_key_paths(unsigned, [coin.output for coin in coins], [self.key] * len(coins))
 
     def _record(self, purpose: str, made: CTransaction, fee: int) -> None:
         row = [purpose, made.serialize(), fee]

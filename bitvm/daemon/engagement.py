@@ -141,6 +141,7 @@ class Engagement:
             judge=judge,
             decisions=decisions,
             fees=self.bench.store.fees(self.bench.name),
+            given_up=self.bench.store.is_given_up(self.bench.name),
         )
         return Report(status, tuple(notices), tuple(map(_of_node, update.alarms)))
 
@@ -235,7 +236,7 @@ class Engagement:
     def _extras(self, position: Position) -> Iterator[Notice]:
         """Send what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
         fund = self.bench.archive.fund
-        if not position.has(FUND) and fund is not None:
+        if not position.has(FUND) and fund is not None and not self.bench.store.is_given_up(self.bench.name):
             yield from self._deliver_plain(FUND, fund, self._graph[FUND].spent, position)
         elif self.bench.party != PROVER and may_leave(position, self._number()):
             yield from self._leave(position)

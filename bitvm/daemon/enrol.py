@@ -30,7 +30,8 @@ from bitcoin.core.script import CScript
 
 from bitvm.chain.fees import key_path_vsize
 from bitvm.chain.keys import SpendableCoin
-from bitvm.chain.purse import InsufficientFundsError, Purse
+from bitvm.chain.purse import Purse
+from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.home import Home, HomeError, SetupFolder
 from bitvm.graph.costs import defence
@@ -219,6 +220,8 @@ def _offered(home: Home, plan: SetupPlan, store: SetupStore, purse: Purse, *, no
         raise EnrolError(f"{store.path}: what is stored as our offer is none")
     key = home.wallet_key()
     coins = [SpendableCoin(coin.outpoint, coin.spent, key) for coin in offer.coins]
+    if store.complete() < ROUNDS and any(node.coin(coin.outpoint, include_mempool=False) is None for coin in coins):
+        raise EnrolError(f"{plan.name}: a coin that we offered is spent; this set-up can never be funded, plan another")
     if any(bytes(coin.output.scriptPubKey) != key.script_pubkey for coin in coins):
         raise EnrolError(f"{store.path}: our offer gives coins of another wallet; the home has another seed now")
     return Offered(tuple(coins), offer.change)

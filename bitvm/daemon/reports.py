@@ -33,15 +33,17 @@ def setup_status(
     judge: Judge,
     decisions: Mapping[str, Decision],
     fees: Mapping[str, int],
+    given_up: bool,
 ) -> SetupStatus:
     """Return a set-up as plain values.
 
     decisions: by ``slot:key``, ours, empty for one who only looks on. fees: what our children pay, by transaction.
+    given_up: whether our coins for Fund were taken back.
     """
     claims = tuple(_claims(name, position, judge))
     games = tuple(_games(name, position, rivals, decisions, fees))
     running = any(game.state in ("open", "running") for game in games)
-    over = position.has(FUND) and is_settled(position) and not running
+    over = given_up if not position.has(FUND) else is_settled(position) and not running
     return SetupStatus(name, setup_id.hex(), party, position.height, position.has(FUND), over, claims, games)
 
 

@@ -4,7 +4,7 @@
     verdicts       what we thought of each claim, and why
     queue          the inputs that a prover is to claim, by slot
     attestations   what attesters signed for the next claim, and the try that was asked for last
-    facts          single values by name: the newest block acted on, where a recovery began
+    facts          single values by name: the newest block acted on, where a recovery began, what was given up
 
 The chain comes first: what stands here is never a reason to believe that something happened. Rows are only added or
 replaced by newer ones of the same thing. A transaction is checked against its id when it is read. Roots are 24 bytes,
@@ -46,6 +46,9 @@ FORM = Form(
     error=DaemonStoreError,
     corrupt=DaemonStoreCorruptError,
 )
+
+_GIVEN_UP = "given up "
+"""How the facts about set-ups begin whose coins for Fund were taken back; the name follows."""
 
 _TABLES: Mapping[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "signed": (
@@ -219,6 +222,14 @@ class DaemonStore:
         """Return a value by name; None where there is none."""
         rows = self._rows("SELECT value FROM facts WHERE name = ?", name)
         return str(rows[0][0]) if rows else None
+
+    def give_up(self, setup: str, *, given_up: bool = True) -> None:
+        """Remember that Fund of a set-up shall not be sent any more, or shall be after all."""
+        self.keep_fact(_GIVEN_UP + setup, "yes" if given_up else "")
+
+    def is_given_up(self, setup: str) -> bool:
+        """Whether our coins for Fund of a set-up were taken back."""
+        return bool(self.fact(_GIVEN_UP + setup))
 
     # ---- SQLite
 

@@ -13,7 +13,8 @@ from bitcoin.core import COutPoint
 
 from bitvm.chain.interface import ChainError
 from bitvm.chain.payer import RELAYED_EVERYWHERE
-from bitvm.chain.purse import PAYMENT, InsufficientFundsError
+from bitvm.chain.purse import PAYMENT
+from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
 from bitvm.daemon.workplace import Workplace

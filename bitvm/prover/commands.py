@@ -18,7 +18,6 @@ from bitvm.daemon.commands.show import check_range
 from bitvm.daemon.config import Config
 from bitvm.daemon.recovery import doubted
 from bitvm.daemon.role import claimed_input
-from bitvm.daemon.store import DaemonStore
 from bitvm.game.computation import Execution
 from bitvm.prover.role import ProverRole
 from bitvm.setup.input_store import InputMissingError
@@ -106,8 +105,7 @@ def _claim(arguments: argparse.Namespace) -> int:
         if arguments.check:
             _check_accepted(desk, view, slot, data, queued)
         keep_input(desk, view.archive.setup_id, slot, data)
-        opening = DaemonStore.open if desk.home.daemon_path.exists() else DaemonStore.create
-        with opening(desk.home.daemon_path) as store:
+        with desk.own_store() as store:
             store.queue(view.name, slot, root)
     answer(arguments, Queued(view.name, slot, root.hex(), len(data), arguments.check), _show)
     return FINE

@@ -116,6 +116,11 @@ class Desk:
         with make(self.home.wallet_path, self.home.wallet_key()) as purse:
             yield purse
 
+    def own_store(self) -> DaemonStore:
+        """Open the daemon's own database, to write to; it is made where there is none."""
+        use = DaemonStore.open if self.home.daemon_path.exists() else DaemonStore.create
+        return use(self.home.daemon_path)
+
     @contextmanager
     def purse(self) -> Iterator[Purse]:
         """Give a copy of the wallet as it was recorded; an empty one where there is none."""

@@ -122,6 +122,7 @@ def status_of(desk: Desk, view: SetupView) -> SetupStatus:
         judge=judged,
         decisions={},
         fees=desk.store.fees(view.name),
+        given_up=desk.store.is_given_up(view.name),
     )
 
 

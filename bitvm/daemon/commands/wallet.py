@@ -10,7 +10,9 @@ from functools import partial
 
 from rich.console import Console
 
+from bitvm.chain.interface import Rejected
 from bitvm.chain.purse import Purse
+from bitvm.chain.purse_form import PurseError
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.commands.desk import Desk, Side, open_desk
 from bitvm.daemon.commands.framework import (
@@ -24,10 +26,17 @@ from bitvm.daemon.commands.framework import (
     table_of,
 )
 from bitvm.daemon.commands.snapshots import from_home
+from bitvm.daemon.enrol import fund_purpose
 from bitvm.script.weight import txid, vsize
 
 TARGET_BLOCKS = 6
 """Blocks within which a payment should be confirmed, where no feerate is given."""
+
+_TAKE_BACK = """\
+Pay the coins that were promised to Fund of a set-up to the wallet itself. Then Fund can never be confirmed, and nobody
+is bound to the set-up any more. By default it pays more for its bytes than Fund does, or somebody else who has all
+signatures could put Fund in its place. If Fund waits in the mempool, this replaces it only if its whole fee is higher,
+too."""
 
 MIN_PAYMENT = 1_000
 """Satoshi; less is not worth its fee, or dust."""
@@ -72,13 +81,16 @@ def commands(side: Side) -> tuple[Command, ...]:
         """\
 Show the address, the free balance, and every coin with what it is promised to; coins are as the daemon saw them last,
 with --scan as the node finds them now (minutes on a large chain). `wallet send` pays somebody, `wallet split` cuts a
-large coin into fee coins, since every game needs confirmed coins of its own: these two write and send.""",
+large coin into fee coins, since every game needs confirmed coins of its own. `wallet take-back` ends a set-up whose
+Fund never came, because somebody does not sign it or gave a coin that is gone: it pays the coins that were promised to
+Fund to the wallet itself, and once that is confirmed, Fund is impossible. These three write and send.""",
         f"""\
 examples:
   {side.program} wallet
   {side.program} wallet --scan --json | jq .balance
   {side.program} wallet send bcrt1p… 250000 --feerate 3
-  {side.program} wallet split 4""",
+  {side.program} wallet split 4
+  {side.program} wallet take-back ledger-1""",
     )
     return (Command("wallet", text, partial(_wallet, side), partial(_add, side)),)
 
@@ -92,9 +104,12 @@ def _add(side: Side, parser: argparse.ArgumentParser) -> None:
     split = actions.add_parser("split", help="cut fee coins", description="Cut fee coins; sends at once.")
     split.add_argument("count", metavar="COUNT", type=int, help=f"how many, 1 to {MAX_SPLIT}")
     split.add_argument("--value", type=int, metavar="SAT", help="of each (default: fees.coin_value)")
-    for inner, action in ((send, _send), (split, _split)):
-        inner.add_argument("--feerate", type=float, metavar="F", help="sat/vB (default: what the market asks)")
+    for inner in (send, split):
         inner.add_argument("--anyway", action="store_true", help="even if less is left than the worst case needs")
+    back = actions.add_parser("take-back", help="take the coins of a Fund back", description=_TAKE_BACK)
+    back.add_argument("setup", metavar="SETUP", help="a set-up whose Fund is not confirmed")
+    for inner, action in ((send, _send), (split, _split), (back, _take_back)):
+        inner.add_argument("--feerate", type=float, metavar="F", help="sat/vB (default: what the market asks)")
         inner.add_argument("--scan", action="store_true", default=argparse.SUPPRESS, help="look for all coins first")
         inner.set_defaults(act=partial(action, side))
         add_common(inner, inherited=True)
@@ -160,6 +175,28 @@ def _split(side: Side, arguments: argparse.Namespace) -> int:
         if value < MIN_PAYMENT:
             raise CommandError(f"--value {value}: at least {MIN_PAYMENT:,} sat needed")
         sent = purse.split(node, arguments.count, value, _feerate(desk, node, arguments))
+        _tell(arguments, purse, txid(sent), vsize(sent))
+    return FINE
+
+
+def _take_back(side: Side, arguments: argparse.Namespace) -> int:
+    with _paying(side, arguments) as (desk, node, purse):
+        setup, purpose = arguments.setup, fund_purpose(arguments.setup)
+        held = [promise.coin.outpoint for promise in purse.reserved() if promise.purpose == purpose]
+        if not held:
+            raise CommandError(f"SETUP {setup!r:.60}: no coin is promised to its Fund; see `{side.program} wallet`")
+        if any(node.coin(outpoint, include_mempool=False) is None for outpoint in held):
+            raise CommandError(f"SETUP {setup}: a coin of its Fund is spent in a block already, most likely by Fund")
+        feerate = _feerate(desk, node, arguments)
+        if arguments.feerate is None:
+            feerate = max(feerate, desk.home.setup(setup).plan().parameters.fee_ceiling + 1)
+        with desk.own_store() as store:
+            store.give_up(setup)  # before: the daemon must not send Fund in between
+            try:
+                sent = purse.take_back(node, purpose, feerate)
+            except (Rejected, PurseError):
+                store.give_up(setup, given_up=False)
+                raise
         _tell(arguments, purse, txid(sent), vsize(sent))
     return FINE
 

@@ -15,15 +15,8 @@ from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.blocks import COINBASE_MATURITY
 from bitvm.chain.interface import Rejected
 from bitvm.chain.keys import TaprootKey
-from bitvm.chain.purse import (
-    FORGET_AFTER,
-    FORM,
-    ForeignPurseError,
-    InsufficientFundsError,
-    Purse,
-    PurseError,
-    PurseMissingError,
-)
+from bitvm.chain.purse import FORGET_AFTER, Purse
+from bitvm.chain.purse_form import FORM, ForeignPurseError, InsufficientFundsError, PurseError, PurseMissingError
 from bitvm.chain.remote import RemoteNode
 from bitvm.chain.rpc import NodeUnreachableError
 from bitvm.chain.wallet import Wallet
