@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import pytest
-from company import Company, give_inputs, liar, new_stage
+from company import Company, attest, give_inputs, liar, new_stage
 from tiny import LIE_STEP, OTHER_INPUT
 
 from bitvm.daemon.computations import execute
-from bitvm.daemon.correspondence import DaemonDesk
 from bitvm.daemon.engagement import LEAVE
 from bitvm.game.moves import Move
 from bitvm.graph.model import PROVER
 from bitvm.graph.parameters import DUST
-from bitvm.prover.attesting import attestation_round
 from bitvm.script.weight import vsize
 from regtest.hostile_roles import Accuser, lying
 
@@ -198,17 +196,6 @@ def test_the_second_of_two_claims_is_false(stages):
     company.stop()
 
 
-def attest(company, *attesters):
-    """Have attesters sign the input that the prover has queued, in another try than before."""
-    bench = company.daemons[PROVER].engagements["alpha"].bench
-    found = attestation_round(bench, 1, bench.store.queued("alpha")[1])
-    request = found.next_try()
-    bench.store.keep_attempt("alpha", 1, found.attempt)
-    for attester in attesters:
-        signed = DaemonDesk(company.daemons[attester]).attest(bench.archive.setup_id, PROVER, request)
-        bench.store.keep_attestation("alpha", 1, found.attempt, attester, signed)
-
-
 @pytest.mark.soak
 def test_a_false_claim_that_attesters_signed(stages):
     """Without a signature there is no claim; the first try stays without a quorum, the second has one."""
@@ -219,10 +206,10 @@ def test_a_false_claim_that_attesters_signed(stages):
     company.start()
     company.mine(4)
     assert list(stage.position("alpha").confirmed) == ["Fund"]
-    attest(company, "challenger1")
+    attest(company, "alpha", "challenger1")
     company.mine(4)
     assert list(stage.position("alpha").confirmed) == ["Fund"]
-    attest(company, "challenger1", "challenger2")
+    attest(company, "alpha", "challenger1", "challenger2")
     company.stop("challenger2")  # signs, and does not look what becomes of it
     assert company.mine_until("alpha", "1/Slash", "2/Slash", "Payout", "LatePayout") == "1/Slash"
     company.mine(ENOUGH)

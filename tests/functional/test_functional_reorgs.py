@@ -1,8 +1,6 @@
 """Disputes whose every move is taken back by a reorganisation: who is right wins, and no key of theirs signs twice.
 
-After every move of the set-up, when it lies ``depth`` blocks deep, these blocks are replaced. In "returns" what was
-confirmed waits again; in "late" the opponent's moves are forgotten and come back some blocks later; in "changes" the
-opponent's move is confirmed again with another signed message in its witness.
+After every move of the set-up, when it lies ``depth`` blocks deep, these blocks are replaced (see `weather`).
 """
 
 from __future__ import annotations
@@ -12,65 +10,11 @@ from pathlib import Path
 import pytest
 from company import give_inputs
 from storm import CHALLENGER, DEPTH, SETUP, Storm, accuser_storm, liar_storm, stormy_stage
+from weather import FLAVOURS, check, play
 
-from bitvm.graph.graph import FUND
 from bitvm.graph.model import PROVER
 
 pytestmark = pytest.mark.bitcoind
-
-FLAVOURS = ("returns", "late", "changes")
-ABSENT = 3
-"""Blocks for which an opponent's move stays away."""
-MOST = 400
-
-
-def weather(storm: Storm, name: str, depth: int, flavour: str, honest: str) -> None:
-    """Take back the newest blocks, ``name`` with them."""
-    opponent = storm.stage.archives[SETUP].graph[name].mover != honest and name != FUND
-    forged = storm.forged(name) if opponent and flavour == "changes" else None
-    storm.reorganise(depth, *([] if forged is None else [forged]))
-    if forged is not None:
-        confirmed = storm.stage.position(SETUP).confirmed[name].transaction
-        assert confirmed.GetHash() == forged.GetHash()
-        storm.changed.append(name)
-    if opponent and flavour == "late":
-        storm.forget_mempool()
-        for _ in range(ABSENT):
-            storm.tick(honest)
-            storm.mine_block()
-
-
-def play(storm: Storm, depth: int, flavour: str, honest: str, *, at_once: bool = False) -> str:
-    """Play until the dispute is decided and its end has been taken back too; return the transaction that decided."""
-    age = 0 if at_once else depth - 1
-    taken_back: set[str] = set()
-    for _ in range(MOST):
-        position = storm.stage.position(SETUP)
-        ends = [name for name in position.confirmed if "/Slash" in name or "/TakeStake" in name]
-        due = [
-            name
-            for name, seen in position.confirmed.items()
-            if name not in taken_back and position.height - seen.height >= age
-        ]
-        if due:
-            taken_back.update(due)
-            storm.tick()  # whoever answers too early has answered now
-            weather(storm, due[-1], depth, flavour, honest)
-        elif ends and taken_back.issuperset(ends) and all(map(position.buried, ends)):
-            return ends[0]
-        else:
-            storm.mine()
-    raise AssertionError(f"no end after {MOST} blocks: {list(storm.stage.position(SETUP).confirmed)}")
-
-
-def check(storm: Storm, end: str, honest: str) -> None:
-    wins = "/Slash" if honest == CHALLENGER else "/TakeStake"
-    assert wins in end, end
-    assert storm.slashed() == (honest == CHALLENGER)
-    assert storm.signed_twice(SETUP, [honest]) == {}
-    assert not storm.reused_coins.get(honest)
-    assert not storm.complaints(honest), storm.complaints(honest)
-
 
 CASES = {"liar": (liar_storm, CHALLENGER), "accuser": (accuser_storm, PROVER)}
 
@@ -82,8 +26,8 @@ def dispute(folder: Path, who: str, depth: int, flavour: str, *, haste: bool = F
         storm = make(stage, haste=haste)
         try:
             storm.start()
-            end = play(storm, depth, flavour, honest, at_once=at_once)
-            check(storm, end, honest)
+            end = play(storm, depth, flavour, (honest,), at_once=at_once)
+            check(storm, end, (honest,))
             opponent = PROVER if honest == CHALLENGER else CHALLENGER
             assert bool(storm.changed) == (flavour == "changes")
             assert {path.rpartition("/")[0] for path in storm.signed_twice(SETUP, [opponent])} == set(storm.changed)

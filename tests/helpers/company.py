@@ -14,6 +14,7 @@ from tiny import INPUT, LIE_STEP, tiny_parameters, write_program
 from bitvm.chain.purse import PAYMENT
 from bitvm.daemon.computations import Run, execute
 from bitvm.daemon.config import Config
+from bitvm.daemon.correspondence import DaemonDesk
 from bitvm.daemon.daemon import Daemon
 from bitvm.daemon.engagement import LEAVE
 from bitvm.daemon.role import RoleMaker
@@ -22,6 +23,7 @@ from bitvm.daemon.workplace import open_workplace
 from bitvm.game.recall import double_signed, recall
 from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER
+from bitvm.prover.attesting import attestation_round
 from bitvm.prover.role import ProverRole
 from challenger.role import ChallengerRole
 from regtest.hostile_roles import lying
@@ -158,6 +160,17 @@ def new_stage(folder: Path, setup: str = "alpha", **options: object) -> Stage:
         stage.__exit__(None, None, None)
         raise
     return stage
+
+
+def attest(company: Company, setup: str, *attesters: str) -> None:
+    """Have attesters sign the input that the prover has queued for claim 1, in another try than before."""
+    bench = company.daemons[PROVER].engagements[setup].bench
+    found = attestation_round(bench, 1, bench.store.queued(setup)[1])
+    request = found.next_try()
+    bench.store.keep_attempt(setup, 1, found.attempt)
+    for attester in attesters:
+        signed = DaemonDesk(company.daemons[attester]).attest(bench.archive.setup_id, PROVER, request)
+        bench.store.keep_attestation(setup, 1, found.attempt, attester, signed)
 
 
 _PARAMETERS = {

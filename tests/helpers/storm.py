@@ -18,6 +18,7 @@ from company import Company, new_stage
 from tiny import LIE_STEP
 
 from bitvm.chain.keys import TaprootKey, address
+from bitvm.daemon.computations import Run, execute
 from bitvm.daemon.daemon import Daemon
 from bitvm.daemon.role import Bench, Role, RoleMaker
 from bitvm.daemon.status import Notice, NoticeKind
@@ -30,6 +31,7 @@ from bitvm.keys.journal import Journal
 from bitvm.keys.secrets import Secrets
 from bitvm.prover.role import ProverRole
 from bitvm.script.weight import txid
+from regtest.cases import Deviation
 from regtest.hostile_roles import Accuser, lying
 from regtest.stage import Stage
 
@@ -74,6 +76,26 @@ class HastyRole:
 
     def judged(self, position: Position, slot: int):  # type: ignore[no-untyped-def]
         return self.role.judged(position, slot)
+
+
+@dataclass
+class Deviating:
+    """A role whose decisions pass through a deviation."""
+
+    role: Role
+    deviation: Deviation
+
+    def decide(self, position: Position):  # type: ignore[no-untyped-def]
+        return self.deviation(position, self.role.decide(position))
+
+    def judged(self, position: Position, slot: int):  # type: ignore[no-untyped-def]
+        return self.role.judged(position, slot)
+
+
+def lying_about(data: bytes) -> Run:
+    """Return how a prover runs that lies about this input alone."""
+    lie = lying("written", LIE_STEP)
+    return lambda job, engine: (lie if job.data == data else execute)(job, engine)
 
 
 def _hasty(position: Position) -> Position:
