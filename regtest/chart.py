@@ -24,13 +24,13 @@ from bitvm.leaves.choice import ChoiceLeaf
 from bitvm.leaves.commitment import CommitmentLeaf
 from bitvm.leaves.execution.catalogue import EXECUTION_LEAVES
 from bitvm.leaves.step import StepLeaf
+from bitvm.pages.markup import Child, Markup, element
 from bitvm.script.onetime import NODE, Window
 from bitvm.script.onetime.chain import VALUE_BYTES
 from bitvm.script.onetime.public import PublicKey
 from bitvm.script.onetime.scheme import AnyScheme
 from bitvm.script.weight import vsize
 from lvm.layout import HASH_BYTES
-from regtest.report.markup import Child, Markup, element
 
 CHARTED_WIDTHS = (4, 16, 64, 256)
 CHARTED_ROUNDS = range(1, 9)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bitvm.pages.markup import Markup, element
 from regtest.report.facts import DisputedStep, Level, Point
-from regtest.report.markup import Markup, element
 
 
 def draw(levels: Sequence[Level], step: DisputedStep | None) -> Markup:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bitvm.pages.markup import Markup, element
+from bitvm.pages.style import party_class
 from regtest.match import Confirmation
-from regtest.report.markup import Markup, element
 from regtest.report.story import power
-from regtest.report.style import party_class
 from regtest.report.tree import short
 
 OTHERS = (("BitVMX, 500 M steps", 105_000), ("BitVM2, 128-bit truncated", 331_000))

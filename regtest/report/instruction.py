@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bitvm.leaves.execution.frame import body_script
+from bitvm.pages.markup import Child, Markup, element
 from bitvm.script.listing import listing
 from lvm import isa
 from lvm.outcome import Outcome
 from regtest.report.assembly import disassemble, place
 from regtest.report.facts import DisputedStep, VerdictLeaf
-from regtest.report.markup import Child, Markup, element
 
 OPERANDS: Mapping[str, str] = {
     "pc": "pc",

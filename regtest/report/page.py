@@ -6,11 +6,13 @@ from pathlib import Path
 
 from bitvm.graph.documentation import parameter_meanings
 from bitvm.graph.setting import game_name
+from bitvm.pages.frame import legend, page, section, tiles
+from bitvm.pages.markup import Markup, element
+from bitvm.pages.style import party_class
 from regtest.match import FEERATE
 from regtest.report import bisection, costs, instruction, story, tree
 from regtest.report.facts import decisive_game, disputed_step, levels_of, verdict_leaf
-from regtest.report.markup import Child, Markup, document, element, joined, stylesheet
-from regtest.report.style import CSS, party_class
+from regtest.report.style import REPORT_CSS
 from regtest.simulate import Result
 
 DEFAULT_LEVELS = 5
@@ -20,14 +22,6 @@ DEFAULT_LEVELS = 5
 def render(result: Result) -> str:
     """Return the whole page as HTML."""
     number = decisive_game(result)
-    head = joined(
-        [
-            element("meta", charset="utf-8"),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("title", f"{story.headline(result)}: a dispute on Bitcoin"),
-            stylesheet(CSS),
-        ]
-    )
     sections = [
         _tree(result, number),
         _bisection(result, number),
@@ -35,24 +29,21 @@ def render(result: Result) -> str:
         _costs(result, number),
         _parameters(result),
     ]
-    return document("en", head, joined([_header(result, number), element("main", sections), _footer(result)]))
-
-
-def _section(title: str, text: Child, *content: Child) -> Markup:
-    return element("section", element("h2", title), element("p", text) if text else None, *content)
+    title = f"{story.headline(result)}: a dispute on Bitcoin"
+    return page(title, REPORT_CSS, _header(result, number), element("main", sections), _footer(result))
 
 
 def _header(result: Result, number: int) -> Markup:
     totals = result.totals()
     steps = f"{result.prepared.parameters.steps:,}"
-    tiles = [
+    figures = [
         (f"{totals['dispute']:,}", "vbytes after the claim"),
         (str(totals["dispute_transactions"]), "transactions after the claim"),
         (str(totals["blocks"]), "blocks from Fund to the end"),
         (f"{totals['fees']:,}", f"sat of fees, at {FEERATE:g} sat/vB"),
     ]
     if result.position.has(game_name(number, "Step")):
-        tiles.insert(0, ("1", f"step left of {steps}"))
+        figures.insert(0, ("1", f"step left of {steps}"))
     winner, reason = result.outcome.winner, result.outcome.reason
     return element(
         "header",
@@ -62,18 +53,9 @@ def _header(result: Result, number: int) -> Markup:
             element("h1", story.headline(result), class_=party_class(winner) if winner != "nobody" else None),
             element("p", element("b", f"{winner} wins."), f" {reason[:1].upper()}{reason[1:]}.", class_="reason"),
             element("p", story.story(result, number), class_="story"),
-            element(
-                "dl",
-                [element("div", element("dt", name), element("dd", figure)) for figure, name in tiles],
-                class_="tiles",
-            ),
+            tiles(*figures),
         ),
     )
-
-
-def _legend(*entries: tuple[str, str]) -> Markup:
-    spans = [element("span", element("i", class_=class_), name) for class_, name in entries]
-    return element("p", spans, class_="legend")
 
 
 def _tree(result: Result, number: int) -> Markup:
@@ -84,19 +66,19 @@ def _tree(result: Result, number: int) -> Markup:
     )
     if result.scenario.challengers > 1:
         text += f" This is the game of challenger {number}, one of {result.scenario.challengers}."
-    legend = _legend(("p", "by the prover"), ("c", "by a challenger"), ("n", "possible, not played"))
+    marks = legend(("p", "by the prover"), ("c", "by a challenger"), ("n", "possible, not played"))
     own = {"", str(number)}
     seen = [c for c in result.confirmations if c.name.rpartition("/")[0] in own]
-    return _section("The game", text, legend, tree.draw(result.position.graph, number, seen))
+    return section("The game", text, marks, tree.draw(result.position.graph, number, seen))
 
 
 def _bisection(result: Result, number: int) -> Markup | None:
     levels = levels_of(result, number)
     if not levels:
         return None
-    legend = _legend(("agreed", "right end agreed"), ("chosen", "chosen part"), ("disputed", "right end disputed"))
+    marks = legend(("agreed", "right end agreed"), ("chosen", "chosen part"), ("disputed", "right end disputed"))
     drawing = bisection.draw(levels, disputed_step(result, number))
-    return _section("The bisection", story.on_dispute(result, number), legend, drawing)
+    return section("The bisection", story.on_dispute(result, number), marks, drawing)
 
 
 def _instruction(result: Result, number: int) -> Markup | None:
@@ -106,7 +88,7 @@ def _instruction(result: Result, number: int) -> Markup | None:
     leaf = verdict_leaf(result, number)
     judged = [element("h3", "The leaf that judged it"), instruction.judge(leaf)] if leaf is not None else None
     text = story.on_step(step, leaf)
-    return _section("The disputed instruction", text, instruction.describe(step), judged)
+    return section("The disputed instruction", text, instruction.describe(step), judged)
 
 
 def _costs(result: Result, number: int) -> Markup:
@@ -119,7 +101,7 @@ def _costs(result: Result, number: int) -> Markup:
         ),
         f"{totals['all']:,} in all with Fund and Claim.",
     ]
-    legend = _legend(("p", "prover"), ("c", "challenger"), ("child", "the child that pays the fee of both"))
+    marks = legend(("p", "prover"), ("c", "challenger"), ("child", "the child that pays the fee of both"))
     compared = None
     if parameters.levels == DEFAULT_LEVELS and result.position.has(game_name(number, "Slash")):
         compared = [
@@ -127,7 +109,7 @@ def _costs(result: Result, number: int) -> Markup:
             costs.comparison(totals["dispute"], parameters.levels, parameters.width),
         ]
     listed = [element("h3", "All transactions"), costs.table(result.confirmations)]
-    return _section("What it cost", text, legend, costs.chart(result.confirmations), compared, listed)
+    return section("What it cost", text, marks, costs.chart(result.confirmations), compared, listed)
 
 
 def _parameters(result: Result) -> Markup:
@@ -146,7 +128,7 @@ def _parameters(result: Result) -> Markup:
         ("Set-up", f"{result.setup.seconds:.2f} s, {result.setup.exchanged:,} bytes exchanged by all parties"),
     ]
     facts = [[element("dt", name), element("dd", element("code", value))] for name, value in roots]
-    return _section(
+    return section(
         "Parameters and set-up",
         "What all parties agreed on before they derived a key. Amounts are in satoshi, times in blocks.",
         element("dl", facts, class_="facts"),

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import Input, Template
+from bitvm.pages.markup import Markup, element
+from bitvm.pages.picture import BOX_HEIGHT, BOX_WIDTH, box, edge, text
+from bitvm.pages.style import party_class
 from regtest.match import Confirmation
-from regtest.report.markup import Markup, element
-from regtest.report.style import party_class
 
-BOX_WIDTH, BOX_HEIGHT = 226, 44
 BRANCH_X = 296
 ROW = 72
 WIDTH = BRANCH_X + BOX_WIDTH
@@ -96,17 +96,13 @@ def draw(graph: Graph, number: int, confirmations: Sequence[Confirmation]) -> Ma
     if hidden:
         parts.append(_rest(y, hidden))
         y += ROW
-    box = f"-4 0 {WIDTH + 8} {y - ROW + BOX_HEIGHT + 8}"
+    view = f"-4 0 {WIDTH + 8} {y - ROW + BOX_HEIGHT + 8}"
     label = "Transactions of the game from Fund downwards; those played are filled with their party's colour"
-    return element("svg", parts, viewBox=box, class_="tree", role="img", aria_label=label)
+    return element("svg", parts, viewBox=view, class_="tree", role="img", aria_label=label)
 
 
 def _line(path: str, *, played: bool) -> Markup:
-    return element("path", d=path, class_="edge played" if played else "edge")
-
-
-def _text(x: float, y: float, text: str, class_: str) -> Markup:
-    return element("text", text, x=x, y=y, class_=class_)
+    return edge(path, "played" if played else "")
 
 
 def _trunk_edge(y: int, height: int, following: Template, played: bool) -> list[Markup]:
@@ -115,7 +111,7 @@ def _trunk_edge(y: int, height: int, following: Template, played: bool) -> list[
     output = spent.output if isinstance(spent, Input) else ""
     middle = BOX_WIDTH // 2
     line = _line(f"M{middle} {y + BOX_HEIGHT} V{y + height}", played=played)
-    return [line, _text(middle + 8, y + height - (ROW - BOX_HEIGHT) / 2 + 4, output, "output")]
+    return [line, text(middle + 8, y + height - (ROW - BOX_HEIGHT) / 2 + 4, output, "output")]
 
 
 def _branch(y: int, offset: int, template: Template, played: Confirmation | None) -> list[Markup]:
@@ -135,24 +131,12 @@ def _box(x: int, y: int, template: Template, played: Confirmation | None) -> Mar
         note = f"block {played.height} · {played.vsize:,} vB"
     else:
         note = f"{template.mover}, after {lock} blocks" if lock else f"{template.mover}"
-    class_ = f"box {party_class(template.mover)}" + (" played" if played else "")
-    return element(
-        "g",
-        element("rect", x=x, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=7),
-        _text(x + 12, y + 19, short(template.name), "name"),
-        _text(x + 12, y + 35, note, "note"),
-        class_=class_,
-    )
+    class_ = party_class(template.mover) + (" played" if played else "")
+    return box(x, y, short(template.name), note, class_)
 
 
 def _rest(y: int, hidden: Sequence[Row]) -> Markup:
     """Draw what stands for the rest of the trunk."""
     first, last = short(hidden[0].trunk.name), short(hidden[-1].trunk.name)
     count = f"{len(hidden)} more moves" if len(hidden) > 1 else "1 more move"
-    return element(
-        "g",
-        element("rect", x=0, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=7),
-        _text(12, y + 19, count, "name"),
-        _text(12, y + 35, f"{first} … {last}" if len(hidden) > 1 else first, "note"),
-        class_="box rest",
-    )
+    return box(0, y, count, f"{first} … {last}" if len(hidden) > 1 else first, "rest")

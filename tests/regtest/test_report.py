@@ -1,56 +1,22 @@
 """The report: it holds the facts of the game, escapes what it is given, and makes sense for every way to end."""
 
-import re
 import shutil
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
+from paged import Page
 
 from bitvm.chain.embedded import EmbeddedChain
+from bitvm.pages.markup import Markup, element, joined, stylesheet
 from lvm.guest import elf_path
 from regtest.match import Narrator
 from regtest.players import Silence
 from regtest.report import write_report
 from regtest.report.assembly import disassemble
 from regtest.report.facts import decisive_game, disputed_step, levels_of, verdict_leaf
-from regtest.report.markup import Markup, element, joined, stylesheet
 from regtest.report.tree import rows_of
 from regtest.scenario import Scenario, prepare
 from regtest.simulate import simulate
-
-VOID = {"meta", "br", "hr"}
-
-
-class Page(HTMLParser):
-    """Text by element, attributes, and whether every element is closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.texts = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return re.sub(r"\s+", " ", " ".join(self.texts))
-
-    def classes(self, tag):
-        return [values.get("class") or "" for name, values in self.attributes if name == tag]
 
 
 def play(**options):
@@ -205,14 +171,7 @@ def test_program_name_cannot_become_markup(tmp_path):
 
 
 def test_page_needs_nothing_from_outside(lie, tmp_path):
-    page = page_of(lie, tmp_path)
-    names = {name for _, values in page.attributes for name in values}
-    assert not names & {"src", "href", "srcset", "action"}
-    assert not {"script", "link", "iframe", "img"} & set(page.tags)
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "url(" not in html
-    assert "@import" not in html
-    assert "http" not in html
+    page_of(lie, tmp_path).assert_alone()
 
 
 def test_elements_escape_text_and_attributes():

@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from bitvm.daemon.commands.desk import Desk, SetupView, Side, open_desk
+from bitvm.daemon.commands.desk import SetupView, Side, open_desk
 from bitvm.daemon.commands.framework import FINE, Command, CommandError, HelpText, answer, said
-from bitvm.daemon.commands.outlook import Owed, named, owed, short_name
-from bitvm.daemon.commands.words import words_of_transaction
-from bitvm.daemon.reports import game_state
-from bitvm.game.position import Position
-from bitvm.graph.claim import BOND
-from bitvm.graph.graph import FUND
-from bitvm.graph.model import Input, Template
-from bitvm.script.weight import txid, vsize
+from bitvm.daemon.commands.outlook import short_name
+from bitvm.daemon.commands.show_page import render
+from bitvm.daemon.commands.story import Scope, Shown, Story, story_of
+from bitvm.files import write_over
+from bitvm.pages.markup import DOCTYPE
 
 _STYLES = {"prover": "cyan", "challenger": "magenta"}
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A confirmed transaction.
-
-    name: full name. parent: that of the transaction whose output it spends first, None for the first. fee: what our
-    child pays for it in satoshi, None where it is not ours. said: what its witness says, in words.
-    """
-
-    name: str
-    parent: str | None
-    party: str
-    height: int
-    txid: str
-    vsize: int
-    fee: int | None
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """What comes next in a game. owed: what is owed; None where nothing is. text: the same in words."""
-
-    slot: int
-    challenger: int
-    state: str
-    owed: Owed | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """A set-up as its transactions tell it. waiting: names of what is in the mempool. spent: our fees, in satoshi."""
-
-    setup: str
-    party: str
-    height: int
-    problem: str
-    transactions: tuple[Shown, ...]
-    waiting: tuple[str, ...]
-    games: tuple[Next, ...]
-    spent: int
 
 
 def commands(side: Side) -> tuple[Command, ...]:
@@ -76,11 +30,15 @@ def commands(side: Side) -> tuple[Command, ...]:
 Show what was played in a set-up: every confirmed transaction below the one that it continues, with its block, size, who
 sent it, and what it said, read from its witness. Then, for every game that runs: whose move it is, how many blocks are
 left for it, and what happens if it does not come. Fees are known of our own transactions; they are what our children
-pay.""",
+pay.
+
+--html writes the same as a page too, with a picture: one file without scripts that needs no network. A page that is
+there is replaced, a file of another kind is not. What is printed stays the same, also with --json.""",
         f"""\
 examples:
   {side.program} show ledger-1
   {side.program} show ledger-1 --claim 2 --game 1
+  {side.program} show ledger-1 --html ledger-1.html
   {side.program} show ledger-1 --json | jq '.games[] | select(.owed) | .text'""",
     )
     return (Command("show", text, partial(_show, side), _add),)
@@ -90,6 +48,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("setup", metavar="SETUP", help="the name of a finished set-up")
     parser.add_argument("--claim", type=int, metavar="N", help="this claim alone, from 1")
     parser.add_argument("--game", type=int, metavar="I", help="the game of challenger I alone, from 1")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page too; a page that is there is replaced")
 
 
 def _show(side: Side, arguments: argparse.Namespace) -> int:
@@ -97,7 +56,10 @@ def _show(side: Side, arguments: argparse.Namespace) -> int:
         (view,) = desk.views(arguments.setup)
         check_range(view, "--claim", arguments.claim, view.plan.parameters.claims)
         check_range(view, "--game", arguments.game, view.plan.parameters.challengers)
-        story = story_of(desk, view, arguments.claim, arguments.game)
+        scope = Scope(arguments.claim, arguments.game)
+        story = story_of(desk, view, scope)
+    if arguments.html is not None:
+        write_page(arguments.html, render(story, view.archive.graph, scope, datetime.now(UTC)))
     answer(arguments, story, show_story)
     return FINE
 
@@ -108,97 +70,27 @@ def check_range(view: SetupView, option: str, value: int | None, highest: int) -
         raise CommandError(f"{option} {value}: {view.name} has 1 to {highest}")
 
 
-def story_of(desk: Desk, view: SetupView, claim: int | None = None, game: int | None = None) -> Story:
-    """Return what was played, of one claim or game alone if they are given."""
-    position, fees = view.look.position, desk.store.fees(view.name)
-    shown = tuple(
-        _shown(position, position.graph[name], fees.get(name))
-        for name in _in_order(position)
-        if _is_wanted(position.graph[name], claim, game)
-    )
-    graph = view.archive.graph
-    by_txid = graph.by_txid()
-    slots = [claim] if claim else range(1, view.plan.parameters.claims + 1)
-    numbers = [game] if game else range(1, view.plan.parameters.challengers + 1)
-    return Story(
-        setup=view.name,
-        party=view.party,
-        height=position.height,
-        problem=view.look.problem,
-        transactions=shown,
-        waiting=tuple(by_txid[txid(waiting)].name for waiting in view.look.waiting),
-        games=tuple(
-            next_of(position.at_claim(slot), number)
-            for slot in slots
-            if position.at_claim(slot).has("Claim")
-            for number in numbers
-        ),
-        spent=sum(each.fee or 0 for each in shown),
-    )
+def write_page(path: Path, page: str) -> None:
+    """Write a page, readable by all, in the place of one that may be there; raises CommandError."""
+    try:
+        if not path.absolute().parent.is_dir():
+            raise CommandError(f"--html {path}: there is no folder {path.parent}")
+        if path.exists() and not _is_page(path):
+            raise CommandError(f"--html {path}: exists and is no page; give another name")
+        write_over(path, page.encode(), 0o644)
+    except OSError as error:
+        raise CommandError(f"--html {path}: cannot be written: {error.strerror}") from error
 
 
-def next_of(at: Position, number: int) -> Next:
-    """Return what comes next in a game of the position's claim."""
-    state = game_state(at, number)
-    if state == "open":
-        until = at.height_of("Claim") + at.graph.setting.parameters.delta_claim
-        left = max(0, until - 1 - at.height)
-        return Next(at.slot, number, state, None, f"not challenged; a Challenge is in time for {left} more blocks")
-    if state != "running":
-        texts = {"won": "won by the challenger", "lost": "lost by the challenger", "closed": "never played"}
-        return Next(at.slot, number, state, None, texts[state])
-    due = owed(at, number)
-    if due is None:
-        return Next(at.slot, number, state, None, "no timeout runs: the winning transaction can be sent")
-    return Next(at.slot, number, state, due, in_words(due, at.height))
+def _is_page(path: Path) -> bool:
+    """Whether a file begins like a page: a slip of the hand must not replace a seed."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(DOCTYPE)) == DOCTYPE.encode()
 
 
-def in_words(due: Owed, height: int) -> str:
-    """Say what is owed, and what happens otherwise."""
-    penalty = short_name(due.penalty)
-    if due.left(height) == 0:
-        return f"{named(due.debtor)} is late with {due.wanted()}: {named(due.creditor)} can take {penalty} now"
-    return (
-        f"{named(due.debtor)} owes {due.wanted()} by block {due.by:,} ({due.left(height)} left); "
-        f"else {named(due.creditor)} takes {penalty}"
-    )
-
-
-def _in_order(position: Position) -> Iterator[str]:
-    """Yield the confirmed transactions, parents first."""
-    return (name for name in position.graph.templates if name in position.confirmed)
-
-
-def _is_wanted(template: Template, claim: int | None, game: int | None) -> bool:
-    if template.plain == FUND:
-        return True
-    number = template.plain.rpartition("/")[0]
-    return claim in (None, template.claim) and (game is None or number in ("", str(game)))
-
-
-def _shown(position: Position, template: Template, fee: int | None) -> Shown:
-    seen = position.confirmed[template.name]
-    return Shown(
-        template.name,
-        _parent(template),
-        template.mover,
-        seen.height,
-        template.txid[::-1].hex(),
-        vsize(seen.transaction),
-        fee,
-        words_of_transaction(position, template),
-    )
-
-
-def _parent(template: Template) -> str | None:
-    """Return what a transaction continues: the game rather than the bond."""
-    sources = [spent for spent in template.inputs if isinstance(spent, Input)]
-    if not sources:
-        return None
-    return next((spent for spent in sources if spent.output != BOND), sources[0]).source.name
-
-
-# ---- the picture
+# ---- what is printed
 
 
 def show_story(console: Console, story: Story) -> None:

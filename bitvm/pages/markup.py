@@ -19,6 +19,9 @@ class Markup(str):
 Child = str | int | None | Iterable["Child"]
 """What an element may hold: markup, text or a number that will be escaped, nothing, or several of these."""
 
+DOCTYPE = "<!doctype html>"
+"""How every page begins."""
+
 _VOID = frozenset({"meta", "br", "hr"})
 """Elements without an end tag."""
 
@@ -52,7 +55,7 @@ def stylesheet(css: str) -> Markup:
 
 def document(language: str, head: Markup, body: Markup) -> str:
     """Return a whole page."""
-    return f"<!doctype html>\n{element('html', element('head', head), element('body', body), lang=language)}\n"
+    return f"{DOCTYPE}\n{element('html', element('head', head), element('body', body), lang=language)}\n"
 
 
 def _text(child: Child) -> str:
