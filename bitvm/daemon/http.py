@@ -1,7 +1,8 @@
 """What a daemon tells over HTTP: /metrics for Prometheus, /health for whoever restarts or pages, /status as JSON.
 
 Read only: every answer is made from the newest snapshot, nothing a caller sends is used for more than choosing one of
-the three. Bounded: a request has `REQUEST_SECONDS`, a connection without one is closed after `IDLE_SECONDS`, and a
+the three. Bounded: a request has `REQUEST_SECONDS`, a connection without one is closed after `IDLE_SECONDS`, and every
+connection after `CONNECTION_SECONDS`; one more than `CONNECTIONS` ends the oldest. Nothing but HTTP/1 is spoken. A
 server that fails all the same is started again, without touching the daemon.
 """
 
@@ -11,13 +12,17 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
 import anycorn
 import trio
-from anycorn.typing import Framework
+from anycorn.tcp_server import tcp_server_handler
+from anycorn.typing import ConnectionState, Framework
+from anycorn.utils import wrap_app
+from anycorn.worker_context import WorkerContext
+from anyio.abc import SocketListener, SocketStream
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,6 +42,10 @@ STALE_SECONDS = 120.0
 """A daemon whose last tick is older is not healthy; a tick may wait for a slow node."""
 REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 5
+CONNECTIONS = 64
+"""How many connections there are at once: a caller must not use up what the daemon's stores and node need."""
+CONNECTION_SECONDS = 30.0
+"""How old a connection becomes, whatever is done with it."""
 RESTART_SECONDS = 5.0
 MAX_HEAD_BYTES = 8_192
 NODE_KINDS = frozenset(
@@ -100,22 +109,55 @@ def _json(content: object, status: int) -> Response:
 
 
 class _Guarded:
-    """An application that gives up a request which takes too long, as when the caller does not read the answer."""
+    """An application that gives up a request which takes too long, as when the caller does not send all of it."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle HTTP within the time limit; refuse a WebSocket; nothing is to be done at the start and the end."""
+        """Handle HTTP within the time limit; refuse a WebSocket."""
         if scope["type"] == "http":
             with trio.move_on_after(REQUEST_SECONDS):
                 await self._inner(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
         else:
-            for moment in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{moment}.complete"})
+            await send({"type": "websocket.close"})
+
+
+class _Door:
+    """Lets in at most `CONNECTIONS` at once, each for `CONNECTION_SECONDS`.
+
+    One more ends the oldest: whoever holds many open keeps nobody out.
+    """
+
+    def __init__(self, serve: Callable[[SocketStream], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._inside: list[trio.CancelScope] = []
+
+    async def let_in(self, stream: SocketStream) -> None:
+        """Serve a connection until its end; one that fails is nobody else's matter."""
+        if len(self._inside) >= CONNECTIONS:
+            self._inside.pop(0).cancel()
+        async with trio.open_nursery() as nursery:
+            scope = nursery.cancel_scope
+            scope.deadline = trio.current_time() + CONNECTION_SECONDS
+            self._inside.append(scope)
+            nursery.start_soon(_close_at_the_end, stream)
+            try:
+                await self._serve(stream)
+            except* Exception as errors:
+                _log.debug("HTTP connection given up", reason=repr(errors.exceptions[0]))
+            finally:
+                scope.cancel()
+                if scope in self._inside:
+                    self._inside.remove(scope)
+
+
+async def _close_at_the_end(stream: SocketStream) -> None:
+    """Close a connection when its nursery is cancelled: the server does not let go of one that it is writing to."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        await stream.aclose()
 
 
 async def serve_http(
@@ -138,12 +180,21 @@ async def serve_http(
     task_status.started(address)
     while True:
         try:
-            await anycorn.serve(app, _settings(listener))
+            await _serve(app, listener)
         except Exception:
             _log.exception("HTTP failed")
         _log.error("HTTP ended and starts again", seconds=RESTART_SECONDS)  # some of its failures are not raised
         await trio.sleep(RESTART_SECONDS)
         listener = await _listener_again(address)
+
+
+async def _serve(app: Framework, listener: socket.socket) -> None:
+    """Serve until it fails; as `anycorn.serve` does, but with a door."""
+    settings = _settings()
+    wrapped = wrap_app(app, settings.wsgi_max_body_size, "asgi")
+    door = _Door(tcp_server_handler(wrapped, settings, WorkerContext(None), ConnectionState({})))
+    async with await SocketListener.from_socket(listener) as listening:
+        await listening.serve(door.let_in)
 
 
 def _listener(address: Address) -> socket.socket:
@@ -169,14 +220,13 @@ async def _listener_again(address: Address) -> socket.socket:
             await trio.sleep(RESTART_SECONDS)
 
 
-def _settings(listener: socket.socket) -> anycorn.Config:
+def _settings() -> anycorn.Config:
     config = anycorn.Config()
-    config.bind = f"fd://{listener.detach()}"
+    config.h2_max_header_list_size = -1  # impossible: a connection that turns to HTTP/2 fails, and is given up
     config.errorlog = logging.getLogger("bitvm.daemon.http.server")
     config.accesslog = None
     config.include_server_header = False
     config.keep_alive_timeout = IDLE_SECONDS
     config.h11_max_incomplete_size = MAX_HEAD_BYTES
     config.websocket_max_message_size = MAX_HEAD_BYTES
-    config.graceful_timeout = 0
     return config

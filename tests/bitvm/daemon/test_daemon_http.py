@@ -168,6 +168,73 @@ async def test_who_does_not_read_the_answer_is_cut_off(nursery: trio.Nursery, mo
     nursery.cancel_scope.cancel()
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+UPGRADE = (
+    b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "said", [PREFACE, UPGRADE, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" + PREFACE], ids=["first", "upgrade", "later"]
+)
+async def test_http_2_is_not_spoken(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, said: bytes) -> None:
+    """Nothing would end such a connection: the server counts it as busy for ever."""
+    address = await nursery.start(serve_http, ANYWHERE, Board())
+    async with await trio.open_tcp_stream(address.host, address.port) as stream:
+        await stream.send_all(said)
+        with trio.fail_after(2):
+            try:
+                while chunk := await stream.receive_some():
+                    assert not chunk.startswith(b"\0"), "a frame of HTTP/2"
+            except trio.BrokenResourceError:
+                pass
+    assert "starts again" not in caplog.text
+    nursery.cancel_scope.cancel()
+
+
+def descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@pytest.mark.parametrize("said", [PREFACE, b"GET /status HTTP/1.1\r\nHost: x\r\nX: "], ids=["h2", "half a request"])
+async def test_callers_cannot_use_up_the_descriptors(nursery: trio.Nursery, said: bytes) -> None:
+    board = Board()
+    fresh(board)
+    address = await nursery.start(serve_http, ANYWHERE, board)
+    before = descriptors()
+    async with contextlib.AsyncExitStack() as opened:
+        for _ in range(3 * http.CONNECTIONS):
+            stream = await opened.enter_async_context(await trio.open_tcp_stream(address.host, address.port))
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(said)
+        await trio.sleep(0.2)
+        assert descriptors() - before - 3 * http.CONNECTIONS <= http.CONNECTIONS
+        assert (await get(address, "/health"))[0] == 200
+    nursery.cancel_scope.cancel()
+
+
+async def test_every_connection_ends_in_time(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that always has something to say, and of one that never reads its answer."""
+    monkeypatch.setattr(http, "CONNECTION_SECONDS", 1.0)
+    board = Board()
+    setups = tuple(SetupStatus(f"{index}" * 100, "cd", "prover", 6, True, False) for index in range(40_000))
+    board.publish(replace(SNAPSHOT, setups=setups))
+    address = await nursery.start(serve_http, ANYWHERE, board)
+    before = descriptors()
+    deaf = await trio.open_tcp_stream(address.host, address.port)
+    busy = await trio.open_tcp_stream(address.host, address.port)
+    async with deaf, busy:
+        await deaf.send_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        with trio.move_on_after(4), contextlib.suppress(trio.BrokenResourceError):
+            chunk = b"."
+            while chunk:
+                await busy.send_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                chunk = await busy.receive_some()
+        assert descriptors() == before + 2, "our own ends alone are open"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_port_that_is_taken_is_named(nursery: trio.Nursery) -> None:
     address = await nursery.start(serve_http, ANYWHERE, Board())
     with pytest.raises(ConfigError, match=f"http: cannot listen on {address}.*choose another address or port"):
