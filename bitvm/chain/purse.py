@@ -1,14 +1,15 @@
 """A wallet on one `TaprootKey` for a real node: it scans no blocks, and what it hands out is recorded on disk.
 
-The node's set of coins is the truth, the database only a memory of which coins to ask about and of what was promised
-with them. `refresh` asks the node about every known coin anew, so reorganisations need no care: a coin is free while
-the node says that it is confirmed, mature and not spent in its mempool, and nothing is reserved with it. Coins are
-found by a scan (on first use, and when asked for) and in the outputs of the purse's own transactions.
+Which coins there are, and what they are promised to, is in `bitvm.chain.purse_coins`; here are the transactions that
+spend them. `refresh` brings all of it up to date. Coins are found by a scan (on first use, and when asked for) and in
+the outputs of the purse's own transactions.
 
 A reservation gives a coin to a purpose, a unique text, until it is released: the same coin never goes to two purposes,
 whoever has the purse open. Several processes may; every change is one transaction, durable when the call returns. A
-transaction is recorded before it is sent, so after a crash the same bytes are sent again. Payments of the purse itself
-are sent again by `refresh` until they are confirmed.
+transaction is recorded before it is sent, so after a crash the same bytes are sent again.
+
+Payments of the purse itself are sent again by `refresh` until they are confirmed. One that waits for too long can be
+replaced by a dearer one, and then either may be confirmed: both stay known until one of them is.
 
 Amounts are satoshi, feerates satoshi per virtual byte. Only confirmed coins are handed out: the child of a version 3
 transaction may have no other unconfirmed parent.
@@ -17,49 +18,34 @@ transaction may have no other unconfirmed parent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-from bitcoin.core import COutPoint, CTransaction, CTxIn, CTxOut
+from bitcoin.core import CTransaction, CTxIn, CTxOut
 from bitcoin.core.script import CScript
-from sqlite_utils import Database
 
-from bitvm.chain.blocks import COINBASE_MATURITY
-from bitvm.chain.fees import DUST_P2TR, SEQUENCE_REPLACEABLE, key_path_vsize, sign_key_paths
+from bitvm.chain.fees import DUST_P2TR, INCREMENTAL_FEERATE, SEQUENCE_REPLACEABLE, key_path_vsize, sign_key_paths
 from bitvm.chain.interface import Rejected
-from bitvm.chain.keys import SpendableCoin, TaprootKey, address
-from bitvm.chain.purse_form import FORM, SCHEMA, ForeignPurseError, InsufficientFundsError, PurseError
-from bitvm.chain.remote import RemoteNode, Unspent
-from bitvm.database import transaction
+from bitvm.chain.keys import SpendableCoin, address
+from bitvm.chain.purse_coins import CoinBook
+from bitvm.chain.purse_form import InsufficientFundsError, PurseError
+from bitvm.chain.remote import RemoteNode
 from bitvm.script.weight import txid
 
 PREFIXES = {"main": "bc", "test": "tb", "testnet4": "tb", "signet": "tb", "regtest": "bcrt"}
 """The first letters of an address, by the node's name of the network."""
 
-FORGET_AFTER = 144
-"""Blocks for which a coin that is gone is still asked about: a reorganisation may bring it back."""
-
 PAYMENT = "payment "
-"""How the purposes of the purse's own payments begin; the transaction id follows."""
+"""How the purposes of the purse's own payments begin; the transaction id follows, that of the first one if replaced."""
 
-_FREE = """
-FROM coins LEFT JOIN reservations USING (txid, n), wallet
-WHERE purpose IS NULL AND spendable_from <= height + 1 AND NOT pending
-ORDER BY value DESC, txid, n
-"""
+INPUT_VSIZE = 58
+"""Virtual bytes of an input of the purse, rounded up."""
 
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A coin that is promised: to which `purpose`, and the `amount` that was asked for."""
-
-    purpose: str
-    coin: SpendableCoin
-    amount: int
+_REPLACED = "replaced "
+"""What older versions of a payment are recorded under: this, their own id, a space, and the payment's purpose."""
+_REPLACED_BEGIN = len(_REPLACED) + 64 + 1
+"""Where the payment's purpose begins in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,197 +56,35 @@ class Recorded:
     fee: int
 
 
-class Purse:
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The newest form of a payment of the purse itself that is not confirmed; `since`: a height at which it waited."""
+
+    purpose: str
+    transaction: CTransaction
+    fee: int
+    since: int
+
+
+class Purse(CoinBook):
     """An open purse, used by one thread at a time; a context manager that closes it."""
 
-    def __init__(self, path: Path, key: TaprootKey, database: Database) -> None:
-        """Take a checked database; use `create` or `open`."""
-        self.path, self.key = path, key
-        self._database = database
-
-    @classmethod
-    def create(cls, path: Path, key: TaprootKey) -> Purse:
-        """Make the empty purse of `key` and open it; raises PurseError and never touches what is there."""
-
-        def schema(database: Database) -> None:
-            for statement in SCHEMA.split(";"):
-                database.execute(statement)
-            database.execute("INSERT INTO wallet VALUES (?, 0, 0)", [key.script_pubkey])
-
-        FORM.create(path, schema)
-        return cls.open(path, key)
-
-    @classmethod
-    def open(cls, path: Path, key: TaprootKey) -> Purse:
-        """Open the purse of `key`; ForeignPurseError if it is another key's, or another PurseError."""
-
-        def check(database: Database) -> None:
-            FORM.integrity(path, database)
-            if database.execute("SELECT script FROM wallet").fetchall() != [(key.script_pubkey,)]:
-                raise ForeignPurseError(f"{path}: the wallet of another key; it belongs to another seed")
-
-        return cls(path, key, FORM.open(path, check))
-
-    def close(self) -> None:
-        """Close the database. What was promised is on disk already."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        """Return the purse itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    @property
-    def script_pubkey(self) -> bytes:
-        """Where the purse receives."""
-        return self.key.script_pubkey
-
     def address(self, network: str) -> str:
-        """The same as an address on `network`, called as nodes call it ("main", "regtest", ..)."""
+        """Where the purse receives, as an address on `network`, called as nodes call it ("main", "regtest", ..)."""
         return address(self.script_pubkey, PREFIXES[network])
-
-    # ---- following the node
 
     def refresh(self, node: RemoteNode, height: int, *, scan: bool = False) -> None:
         """Ask `node`, whose tip is at `height`, about every known coin, and send payments again that do not wait.
 
         With `scan`, and the first time, coins that are not known are looked for, which takes minutes on a large chain.
         """
-        found = node.coins_of(self.script_pubkey) if scan or not self._row("SELECT scanned FROM wallet")[0] else None
-        known = {_outpoint(*row[:2]): row[2:] for row in self._rows(_COINS)}
-        asked = {outpoint: node.coin(outpoint, include_mempool=False) for outpoint in known}
-        asked |= found or {}
-        pending = node.mempool_spenders([outpoint for outpoint, unspent in asked.items() if unspent])
-        states = {
-            outpoint: _state(unspent, known.get(outpoint), height, pending=outpoint in pending)
-            for outpoint, unspent in asked.items()
-        }
-        changed = [(*_key(outpoint), *state) for outpoint, state in states.items() if known.get(outpoint) != state]
-        if changed or found is not None or self._row("SELECT height FROM wallet")[0] != height:
-            with self._writing() as database:
-                database.conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?, ?, ?)", changed)
-                database.execute("UPDATE wallet SET height = ?, scanned = max(scanned, ?)", [height, found is not None])
-                self._forget(height - FORGET_AFTER)
-        self._send_again(node)
+        spenders = self._follow(node, height, scan=scan)
+        for payment in self.payments():
+            if any(spenders.get(txin.prevout) != txid(payment.transaction) for txin in payment.transaction.vin):
+                with suppress(Rejected):  # the next refresh tries again: a full mempool does not stay full
+                    node.submit([payment.transaction])
 
-    def learn(self, payment: CTransaction) -> None:
-        """Remember the outputs of a transaction that pay this purse, so that `refresh` asks about them."""
-        with self._writing():
-            self._learn(payment)
-
-    def _learn(self, payment: CTransaction) -> None:
-        for n, output in enumerate(payment.vout):
-            if bytes(output.scriptPubKey) == self.script_pubkey:
-                row = [txid(payment), n, output.nValue]
-                self._database.execute("INSERT OR IGNORE INTO coins VALUES (?, ?, ?, NULL, 0, NULL)", row)
-
-    def _forget(self, height: int) -> None:
-        """Remove coins that were gone at `height` already, and the payments that spent them."""
-        gone = "(SELECT txid, n FROM coins WHERE gone_since < ?)"
-        mine = f"(txid, n) IN {gone} AND substr(purpose, 1, {len(PAYMENT)}) = '{PAYMENT}'"
-        self._database.execute(f"DELETE FROM reservations WHERE {mine}", [height])
-        self._database.execute(
-            f"DELETE FROM recorded WHERE substr(purpose, 1, {len(PAYMENT)}) = '{PAYMENT}' "
-            "AND purpose NOT IN (SELECT purpose FROM reservations)"
-        )
-        reserved = "(txid, n) IN (SELECT txid, n FROM reservations)"
-        self._database.execute(f"DELETE FROM coins WHERE gone_since < ? AND NOT {reserved}", [height])
-
-    def _send_again(self, node: RemoteNode) -> None:
-        open_ones = self._rows(
-            "SELECT DISTINCT raw FROM recorded JOIN reservations USING (purpose) JOIN coins USING (txid, n) "
-            f"WHERE substr(purpose, 1, {len(PAYMENT)}) = '{PAYMENT}' AND gone_since IS NULL AND NOT pending"
-        )
-        for (raw,) in open_ones:
-            with suppress(Rejected):  # the next refresh tries again: a full mempool does not stay full
-                node.submit([CTransaction.deserialize(raw)])
-
-    # ---- coins
-
-    def coins(self) -> tuple[SpendableCoin, ...]:
-        """Confirmed, mature coins, neither reserved nor spent by a waiting transaction; largest first."""
-        return tuple(self._coin(*row) for row in self._rows(f"SELECT txid, n, value {_FREE}"))
-
-    def balance(self) -> int:
-        """Sum of `coins()`."""
-        return sum(coin.output.nValue for coin in self.coins())
-
-    def reserve(self, purpose: str, amount: int) -> SpendableCoin:
-        """Give `purpose` the smallest free coin of at least `amount`; the coin it has, if that one is large enough.
-
-        A coin that was too small stays with the purpose too, since a transaction that spends it may be about. A coin
-        that is gone does not count. InsufficientFundsError if there is none.
-        """
-        with self._writing():
-            for reservation in reversed(self._reservations(purpose, present=True)):
-                if reservation.coin.output.nValue >= amount:
-                    return reservation.coin
-            free = self.coins()
-            large_enough = [coin for coin in free if coin.output.nValue >= amount]
-            if not large_enough:
-                largest = free[0].output.nValue if free else 0
-                raise InsufficientFundsError(f"no single coin of {amount} sat; the largest free one has {largest}")
-            self._reserve(purpose, large_enough[-1:], amount)
-            return large_enough[-1]
-
-    def reserve_many(self, purpose: str, amount: int) -> tuple[SpendableCoin, ...]:
-        """Give `purpose` coins of at least `amount` together; those it has, if they suffice.
-
-        One coin if one is large enough, the smallest such, or else the largest coins. InsufficientFundsError.
-        """
-        with self._writing():
-            held = tuple(reservation.coin for reservation in self._reservations(purpose, present=True))
-            missing = amount - sum(coin.output.nValue for coin in held)
-            if missing > 0:
-                more = self._choose(missing)
-                self._reserve(purpose, more, amount)
-                held += more
-            return held
-
-    def release(self, purpose: str) -> None:
-        """Give back the coins of `purpose`, and forget its recorded transaction."""
-        with self._writing() as database:
-            database.execute("DELETE FROM reservations WHERE purpose = ?", [purpose])
-            database.execute("DELETE FROM recorded WHERE purpose = ?", [purpose])
-
-    def reserved(self) -> tuple[Reservation, ...]:
-        """What is promised, oldest first."""
-        return self._reservations()
-
-    def _choose(self, amount: int) -> tuple[SpendableCoin, ...]:
-        free = self.coins()
-        large_enough = [coin for coin in free if coin.output.nValue >= amount]
-        if large_enough:
-            return tuple(large_enough[-1:])
-        chosen: list[SpendableCoin] = []
-        for coin in free:
-            chosen.append(coin)
-            if sum(each.output.nValue for each in chosen) >= amount:
-                return tuple(chosen)
-        total = sum(coin.output.nValue for coin in free)
-        raise InsufficientFundsError(f"{amount} sat are needed, but the free coins hold {total}")
-
-    def _reserve(self, purpose: str, coins: Sequence[SpendableCoin], amount: int) -> None:
-        for coin in coins:
-            row = [*_key(coin.outpoint), purpose, amount]
-            self._database.execute("INSERT INTO reservations (txid, n, purpose, amount) VALUES (?, ?, ?, ?)", row)
-
-    def _reservations(self, purpose: str | None = None, *, present: bool = False) -> tuple[Reservation, ...]:
-        """Return the reservations (of a purpose), oldest first; `present` leaves out coins that are not confirmed."""
-        rows = self._rows(
-            "SELECT purpose, amount, txid, n, value FROM reservations JOIN coins USING (txid, n) "
-            "WHERE (?1 IS NULL OR purpose = ?1) AND (NOT ?2 OR spendable_from IS NOT NULL) ORDER BY number",
-            purpose,
-            present,
-        )
-        return tuple(Reservation(owner, self._coin(*coin), amount) for owner, amount, *coin in rows)
-
-    # ---- transactions
+    # ---- records
 
     def record(self, purpose: str, made: CTransaction, fee: int) -> None:
         """Remember the newest transaction of `purpose`, before it is sent, and its outputs that come back."""
@@ -272,6 +96,12 @@ class Purse:
         rows = self._rows("SELECT raw, fee FROM recorded WHERE purpose = ?", purpose)
         return Recorded(CTransaction.deserialize(rows[0][0]), rows[0][1]) if rows else None
 
+    def release(self, purpose: str) -> None:
+        """Give back the coins of `purpose`, and forget its recorded transaction."""
+        with self._writing() as database:
+            database.execute("DELETE FROM reservations WHERE purpose = ?", [purpose])
+            database.execute("DELETE FROM recorded WHERE purpose = ?", [purpose])
+
     def purposes(self, prefix: str = "") -> tuple[str, ...]:
         """The purposes that begin with `prefix` and have a coin or a recorded transaction, in order."""
         rows = self._rows(
@@ -282,16 +112,62 @@ class Purse:
         )
         return tuple(purpose for (purpose,) in rows)
 
-    def split(self, node: RemoteNode, count: int, value: int, feerate: float) -> CTransaction:
+    def payments(self) -> tuple[Payment, ...]:
+        """The purse's own payments whose coins no block has spent yet, in their newest form."""
+        rows = self._rows(
+            "SELECT DISTINCT purpose, raw, fee FROM recorded JOIN reservations USING (purpose) JOIN coins "
+            "USING (txid, n) WHERE substr(purpose, 1, ?) = ? AND gone_since IS NULL ORDER BY purpose",
+            len(PAYMENT),
+            PAYMENT,
+        )
+        found = ((purpose, CTransaction.deserialize(raw), fee) for purpose, raw, fee in rows)
+        return tuple(Payment(purpose, made, fee, self._since(made)) for purpose, made, fee in found)
+
+    def _since(self, made: CTransaction) -> int:
+        """Return since when an output of ours is not there that this one would make."""
+        (missing,) = self._rows("SELECT min(gone_since) FROM coins WHERE txid = ?", txid(made))[0]
+        return self._height() if missing is None else int(missing)
+
+    def _record(self, purpose: str, made: CTransaction, fee: int) -> None:
+        row = [purpose, made.serialize(), fee]
+        self._database.execute("INSERT OR REPLACE INTO recorded VALUES (?, ?, ?)", row)
+        self._learn(made)
+
+    def _forget(self, height: int) -> None:
+        """Remove coins that were gone at `height` already, and the payments that spent them."""
+        gone = "(SELECT txid, n FROM coins WHERE gone_since < ?)"
+        mine = f"(txid, n) IN {gone} AND substr(purpose, 1, {len(PAYMENT)}) = '{PAYMENT}'"
+        self._database.execute(f"DELETE FROM reservations WHERE {mine}", [height])
+        for prefix, begin in ((PAYMENT, 1), (_REPLACED, _REPLACED_BEGIN + 1)):
+            self._database.execute(
+                f"DELETE FROM recorded WHERE substr(purpose, 1, {len(prefix)}) = '{prefix}' "
+                f"AND substr(purpose, {begin}) NOT IN (SELECT purpose FROM reservations)"
+            )
+        super()._forget(height)
+        for raw in self._waiting():  # their outputs are as if gone, until one is confirmed
+            self._learn(CTransaction.deserialize(raw))
+
+    def _waiting(self) -> list[bytes]:
+        """Return all forms of all payments that are not confirmed."""
+        waiting = {payment.purpose for payment in self.payments()}
+        rows = self._rows("SELECT purpose, raw FROM recorded")
+        return [raw for purpose, raw in rows if _owner(purpose) in waiting]
+
+    # ---- payments
+
+    def split(
+        self, node: RemoteNode, count: int, value: int, feerate: float, coins: Sequence[SpendableCoin] | None = None
+    ) -> CTransaction:
         """Cut free coins into `count` coins of `value` and the change, and send that; they are free once confirmed.
 
-        Raises InsufficientFundsError, or Rejected; where the node does not answer, `refresh` sends it later.
+        coins: all of these and no others, where they are given. Raises InsufficientFundsError, or Rejected; where the
+        node does not answer, `refresh` sends it later.
         """
-        return self._pay(node, [CTxOut(value, CScript(self.script_pubkey))] * count, feerate)
+        return self._pay(node, [CTxOut(value, CScript(self.script_pubkey))] * count, feerate, coins)
 
     def send(self, node: RemoteNode, script_pubkey: bytes, amount: int, feerate: float) -> CTransaction:
         """Pay `amount` to somebody; as `split`."""
-        return self._pay(node, [CTxOut(amount, CScript(script_pubkey))], feerate)
+        return self._pay(node, [CTxOut(amount, CScript(script_pubkey))], feerate, None)
 
     def take_back(self, node: RemoteNode, purpose: str, feerate: float) -> CTransaction:
         """Pay the coins of `purpose` to ourselves, so that no other transaction can spend them; as `split`.
@@ -304,11 +180,11 @@ class Purse:
                 raise PurseError(f"nothing is promised to {purpose!r}")
             script = CScript(self.script_pubkey)
             fee = math.ceil(feerate * key_path_vsize(len(coins), [CTxOut(0, script)]))
-            value = sum(coin.output.nValue for coin in coins) - fee
+            value = _sum(coins) - fee
             if value < DUST_P2TR:
                 raise PurseError(f"the coins of {purpose!r} are worth less than the fee of {fee} sat")
             made = self._signed(coins, [CTxOut(value, script)])
-            mine = PAYMENT + txid(made)[::-1].hex()
+            mine = PAYMENT + _name(made)
             database.execute("UPDATE reservations SET purpose = ? WHERE purpose = ?", [mine, purpose])
             self._record(mine, made, fee)
         try:
@@ -320,11 +196,45 @@ class Purse:
             raise
         return made
 
-    def _pay(self, node: RemoteNode, outputs: Sequence[CTxOut], feerate: float) -> CTransaction:
+    def replace(self, node: RemoteNode, payment: Payment, feerate: float) -> CTransaction:
+        """Put a dearer form in the place of a payment that waits, from the same coins; the change pays for that.
+
+        What goes to others stays as it is; what we pay ourselves may shrink, the last output first. Raises PurseError
+        where that is not possible, or not dear enough to be relayed, and then nothing has changed. Rejected where the
+        node refuses it; it stays recorded then and is offered again, beside the form before, which may be confirmed.
+        """
         with self._writing():
-            made, coins, fee = self._payment(outputs, feerate)
-            purpose = PAYMENT + txid(made)[::-1].hex()
-            self._reserve(purpose, coins, sum(output.nValue for output in outputs))
+            held = {each.coin.outpoint: each.coin for each in self._reservations(payment.purpose)}
+            coins = [held[txin.prevout] for txin in payment.transaction.vin]
+            outputs = self._shrunk(payment.transaction.vout, _sum(coins), len(coins), feerate)
+            made = self._signed(coins, outputs)
+            fee = _sum(coins) - sum(output.nValue for output in outputs)
+            least = payment.fee + math.ceil(INCREMENTAL_FEERATE * key_path_vsize(len(coins), outputs))
+            if fee < least:
+                raise PurseError(f"a replacement has to pay {least} sat at least; {feerate:g} sat/vB are {fee} sat")
+            self._record(f"{_REPLACED}{_name(payment.transaction)} {payment.purpose}", payment.transaction, payment.fee)
+            self._record(payment.purpose, made, fee)
+        node.submit([made])
+        return made
+
+    def _shrunk(self, before: Sequence[CTxOut], value: int, inputs: int, feerate: float) -> list[CTxOut]:
+        """Return the outputs of a payment from coins of `value` at a feerate: our last ones smaller, or not there."""
+        outputs = list(before)
+        while outputs and self.is_ours(outputs[-1]):
+            fee = math.ceil(feerate * key_path_vsize(inputs, outputs))
+            last = outputs.pop()
+            left = value - sum(output.nValue for output in outputs) - fee
+            if left >= DUST_P2TR:
+                return [*outputs, CTxOut(left, last.scriptPubKey)]
+        raise InsufficientFundsError("what the payment leaves to ourselves does not pay for a higher fee")
+
+    def _pay(
+        self, node: RemoteNode, outputs: Sequence[CTxOut], feerate: float, coins: Sequence[SpendableCoin] | None
+    ) -> CTransaction:
+        with self._writing():
+            made, spent, fee = self._payment(outputs, feerate, coins)
+            purpose = PAYMENT + _name(made)
+            self._reserve(purpose, spent, sum(output.nValue for output in outputs))
             self._record(purpose, made, fee)
         try:
             node.submit([made])
@@ -334,70 +244,42 @@ class Purse:
         return made
 
     def _payment(
-        self, outputs: Sequence[CTxOut], feerate: float
-    ) -> tuple[CTransaction, tuple[SpendableCoin, ...], int]:
+        self, outputs: Sequence[CTxOut], feerate: float, given: Sequence[SpendableCoin] | None
+    ) -> tuple[CTransaction, Sequence[SpendableCoin], int]:
         """Sign a payment from free coins, with its fee; the change is its last output, where it is worth one."""
         amount = sum(output.nValue for output in outputs)
         change = CTxOut(0, CScript(self.script_pubkey))
-        coins: tuple[SpendableCoin, ...] = ()
-        fee = 0
-        while sum(coin.output.nValue for coin in coins) < amount + fee:
-            coins = self._choose(amount + fee)
-            fee = math.ceil(feerate * key_path_vsize(len(coins), [*outputs, change]))
-        rest = sum(coin.output.nValue for coin in coins) - amount - fee
+        coins = self._choose_for([*outputs, change], feerate) if given is None else given
+        if not {coin.outpoint for coin in coins} <= {coin.outpoint for coin in self.coins()}:
+            raise InsufficientFundsError("a coin that was to be spent is promised to something else, or gone")
+        fee = math.ceil(feerate * key_path_vsize(len(coins), [*outputs, change]))
+        rest = _sum(coins) - amount - fee
+        if rest < 0:
+            raise InsufficientFundsError(f"{amount + fee} sat are needed, but the coins hold {_sum(coins)}")
         with_change = [*outputs, CTxOut(rest, change.scriptPubKey)] if rest >= DUST_P2TR else list(outputs)
         return self._signed(coins, with_change), coins, fee if rest >= DUST_P2TR else fee + rest
+
+    def _choose_for(self, outputs: Sequence[CTxOut], feerate: float) -> tuple[SpendableCoin, ...]:
+        """Choose free coins that pay `outputs` and the fee; InsufficientFundsError."""
+        fixed = key_path_vsize(0, outputs) + 2  # with very many inputs their number takes two bytes more
+        amount = sum(output.nValue for output in outputs) + math.ceil(feerate * fixed)
+        return self._choose(amount, math.ceil(feerate * INPUT_VSIZE))
 
     def _signed(self, coins: Sequence[SpendableCoin], outputs: Sequence[CTxOut]) -> CTransaction:
         inputs = [CTxIn(coin.outpoint, nSequence=SEQUENCE_REPLACEABLE) for coin in coins]
         unsigned = CTransaction(inputs, list(outputs), nVersion=2)
         return sign_key_paths(unsigned, [coin.output for coin in coins], [self.key] * len(coins))
 
-    def _record(self, purpose: str, made: CTransaction, fee: int) -> None:
-        row = [purpose, made.serialize(), fee]
-        self._database.execute("INSERT OR REPLACE INTO recorded VALUES (?, ?, ?)", row)
-        self._learn(made)
 
-    # ---- SQLite
-
-    def _coin(self, tx_id: bytes, n: int, value: int) -> SpendableCoin:
-        return SpendableCoin(COutPoint(tx_id, n), CTxOut(value, CScript(self.script_pubkey)), self.key)
-
-    def _rows(self, statement: str, *values: object) -> list[Any]:
-        with FORM.errors(self.path):
-            rows: list[Any] = self._database.execute(statement, list(values)).fetchall()
-        return rows
-
-    def _row(self, statement: str) -> Any:
-        return self._rows(statement)[0]
-
-    @contextmanager
-    def _writing(self) -> Iterator[Database]:
-        with FORM.errors(self.path), transaction(self._database):
-            yield self._database
+def _sum(coins: Sequence[SpendableCoin]) -> int:
+    return sum(coin.output.nValue for coin in coins)
 
 
-_COINS = "SELECT txid, n, value, spendable_from, pending, gone_since FROM coins"
+def _name(transaction: CTransaction) -> str:
+    """Return the id of a transaction as explorers show it."""
+    return txid(transaction)[::-1].hex()
 
 
-def _outpoint(tx_id: bytes, n: int) -> COutPoint:
-    return COutPoint(tx_id, n)
-
-
-def _key(outpoint: COutPoint) -> tuple[bytes, int]:
-    return bytes(outpoint.hash), outpoint.n
-
-
-def _state(
-    unspent: Unspent | None, known: tuple[Any, ...] | None, height: int, *, pending: bool
-) -> tuple[int, int | None, int, int | None]:
-    """What is remembered of a coin: its value, the first block that may spend it, whether one waits, since when gone.
-
-    A coin that the node does not have is not spendable; it may be spent, or not be confirmed yet.
-    """
-    if unspent is not None:
-        wait = COINBASE_MATURITY if unspent.coinbase else 1
-        return unspent.output.nValue, height - unspent.confirmations + 1 + wait, int(pending), None
-    assert known is not None
-    gone_since = known[3] if known[1] is None and known[3] is not None else height
-    return known[0], None, 0, gone_since
+def _owner(recorded: str) -> str:
+    """Return the purpose of a recorded transaction, also of one that was replaced."""
+    return recorded[_REPLACED_BEGIN:] if recorded.startswith(_REPLACED) else recorded
