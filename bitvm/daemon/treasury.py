@@ -3,24 +3,28 @@
 Every game needs confirmed coins of its own, since the child that pays for a move may have no other unconfirmed parent.
 The wallet finds coins by a scan of all coins, which takes the node a moment on a private chain and minutes on a large
 one; so it scans at the start and then rarely, not while a game runs, and in between follows the coins that it knows.
+
+A payment of the wallet itself locks its coins until it is confirmed. So a cut spares the coins of the games that run,
+and a payment that waits while the market asks more is replaced by a dearer one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bitcoin.core import COutPoint
-
+from bitvm.chain.bidding import WORTH_REPLACING
+from bitvm.chain.fees import INCREMENTAL_FEERATE
 from bitvm.chain.interface import ChainError
 from bitvm.chain.payer import RELAYED_EVERYWHERE
-from bitvm.chain.purse import PAYMENT
+from bitvm.chain.purse import Payment
 from bitvm.chain.purse_form import InsufficientFundsError
+from bitvm.daemon.cutting import plan_cut, spare
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
 from bitvm.daemon.workplace import Workplace
 from bitvm.graph.costs import defence
 from bitvm.graph.graph import Graph
-from bitvm.script.weight import txid
+from bitvm.script.weight import txid, vsize
 
 _log = get_logger(__name__)
 
@@ -30,6 +34,10 @@ SCAN_SELDOM = 144
 
 UNHURRIED = 12
 """Blocks within which new fee coins should be confirmed."""
+LATE = 6
+"""Blocks after which a payment that waits is looked at again: whether the market asks more by now."""
+HURRIED = 2
+"""The same two while a game runs, which may need the coins."""
 
 
 class Treasury:
@@ -40,6 +48,7 @@ class Treasury:
         self._place = place
         self._height: int | None = None
         self._scanned: int | None = None
+        self._graphs: dict[str, Graph] = {}
         self._fees: dict[str, int] = {}
 
     def update(self, height: int, setups: Mapping[str, SetupStatus], graphs: Mapping[str, Graph]) -> Iterator[Notice]:
@@ -47,18 +56,23 @@ class Treasury:
 
         setups: how each stands; graphs: of the same set-ups.
         """
-        self._measure(graphs)
+        self._graphs |= graphs
         if height != self._height:
+            running = any(self._running(status) for status in setups.values())
             try:
-                self._refresh(height, idle=not any(_is_running(status) for status in setups.values()))
+                self._refresh(height, idle=not running)
+                for payment in self._place.purse.payments():
+                    self._hurry(payment, height, running=running)
                 self._cut(setups)
             except ChainError as error:
                 _log.warning("wallet not up to date", error=str(error))
         held, needed = self._place.purse.balance() + self._on_the_way(), self._reserve(setups)
         if held < needed:
+            # one coin that is smaller than a fee coin would pay for no large move
+            missing = max(needed - held, self._place.config.fees.coin_value)
             text = (
                 f"the wallet: {held} sat for fees, {needed} sat needed for the worst case; "
-                f"pay {needed - held} sat to {self.address}"
+                f"pay {missing} sat to {self.address}"
             )
             yield Notice(NoticeKind.RESERVE_LOW, Severity.WARNING, text)
 
@@ -69,8 +83,15 @@ class Treasury:
         return WalletStatus(self.address, purse.balance(), len(purse.coins()), reserved, self._reserve(setups))
 
     def _on_the_way(self) -> int:
-        """Return what the coins hold that pay for moves now: most of it comes back as their change."""
-        return sum(held.coin.output.nValue for held in self._place.purse.reserved() if _is_move(held.purpose))
+        """Return what comes back: most of the coins that pay for moves now, and what our own payments pay us."""
+        moves = [held.coin.output.nValue for held in self._place.purse.reserved() if _is_move(held.purpose)]
+        return sum((*moves, *self._coming()))
+
+    def _coming(self) -> list[int]:
+        """Return the values of the coins that payments of the wallet itself will make."""
+        purse = self._place.purse
+        outputs = (output for payment in purse.payments() for output in payment.transaction.vout)
+        return [output.nValue for output in outputs if purse.is_ours(output)]
 
     @property
     def address(self) -> str:
@@ -87,47 +108,80 @@ class Treasury:
         if scan:
             self._scanned = height
 
+    # ---- fee coins
+
     def _cut(self, setups: Mapping[str, SetupStatus]) -> None:
-        """Cut a large coin into fee coins if there are fewer than the open games may need; one cut at a time."""
+        """Cut large coins, and what is too small for a move, into fee coins if fewer are left than games may need."""
         fees, purse = self._place.config.fees, self._place.purse
+        free, usable = purse.coins(), fees.coin_value // 2
         games = sum(self._games(name) for name, status in setups.items() if not status.over)
-        in_use = sum(_is_move(held.purpose) for held in purse.reserved())
-        wanted = fees.coins_per_game * games - len(purse.coins()) - in_use
-        if wanted <= 0 or self._is_cutting():
+        running = sum(map(self._running, setups.values()))
+        values = [coin.output.nValue for coin in free]
+        in_use = [held.coin.output.nValue for held in purse.reserved() if _is_move(held.purpose)]
+        wanted = fees.coins_per_game * games - sum(value >= usable for value in (*values, *in_use, *self._coming()))
+        if wanted <= 0:
+            return
+        feerate = self._feerate(HURRIED if running else UNHURRIED)
+        spared = spare(free, usable, running, sum(value >= usable for value in in_use))
+        cut = plan_cut([coin for coin in free if coin not in spared], wanted, fees.coin_value, feerate)
+        if cut is None:
+            _log.info("no fee coins cut", wanted=wanted)
             return
         try:
-            feerate = max(self._place.node.market_feerate(UNHURRIED), RELAYED_EVERYWHERE)
-            purse.split(self._place.node, wanted, fees.coin_value, min(feerate, fees.max_feerate))
-        except InsufficientFundsError as error:
+            purse.split(self._place.node, cut.count, fees.coin_value, feerate, cut.coins)
+        except InsufficientFundsError as error:  # another process was faster
             _log.info("no fee coins cut", error=str(error))
 
-    def _is_cutting(self) -> bool:
-        """Whether a payment of the wallet waits for its block."""
-        purse = self._place.purse
-        made = (purse.recorded(purpose) for purpose in purse.purposes(PAYMENT))
-        outputs = (self._place.node.coin(COutPoint(txid(each.transaction), 0)) for each in made if each is not None)
-        return any(output is not None and output.confirmations == 0 for output in outputs)
+    def _hurry(self, payment: Payment, height: int, *, running: bool) -> None:
+        """Replace a payment that waits for too long by a dearer one, if the market asks more than it pays.
+
+        After `UNHURRIED` blocks it is made dearer in any case: whatever the market seems to ask, it is more.
+        """
+        patience = HURRIED if running else LATE
+        waited = height - payment.since
+        if waited < patience:
+            return
+        paid = payment.fee / vsize(payment.transaction)
+        dearer = max(WORTH_REPLACING * paid, paid + INCREMENTAL_FEERATE)
+        feerate = max(self._feerate(patience), dearer if waited >= UNHURRIED else 0)
+        if not dearer <= feerate <= self._place.config.fees.max_feerate:
+            return
+        name = txid(payment.transaction)[::-1].hex()
+        try:
+            made = self._place.purse.replace(self._place.node, payment, feerate)
+        except ChainError as error:  # its own trouble keeps no other payment from being looked at
+            _log.warning("a payment waits and cannot be replaced", txid=name, waited=waited, error=str(error))
+        else:
+            _log.info("payment replaced", txid=name, by=txid(made)[::-1].hex(), feerate=round(feerate, 2))
+
+    def _feerate(self, blocks: int) -> float:
+        """Return what confirms within so many blocks, as far as we may pay it."""
+        asked = max(self._place.node.market_feerate(blocks), RELAYED_EVERYWHERE)
+        return min(asked, self._place.config.fees.max_feerate)
+
+    # ---- games
 
     def _games(self, name: str) -> int:
         """Return how many games of ours can run at once in a set-up."""
-        return self._place.plan(name).parameters.challengers if self._place.home.role == "prover" else 1
+        return self._graphs[name].setting.parameters.challengers if self._place.home.role == "prover" else 1
+
+    def _running(self, status: SetupStatus) -> int:
+        """Return how many games of ours run in a set-up, or might: a challenger counts any as its own."""
+        running = sum(game.state == "running" for game in status.games)
+        return min(running, self._games(status.name)) if running else 0
 
     def _reserve(self, setups: Mapping[str, SetupStatus]) -> int:
         """Return what the fees of the worst case come to, in satoshi, over all set-ups that are not over."""
-        return sum(self._fees.get(name, 0) for name, status in setups.items() if not status.over)
+        return sum(self._worst_case(status) for status in setups.values() if not status.over)
 
-    def _measure(self, graphs: Mapping[str, Graph]) -> None:
-        """Price the worst case of each set-up, once."""
-        for name, graph in graphs.items():
-            if name not in self._fees:
-                party = self._place.plan(name).party_of(self._place.home.identity.public)
-                self._fees[name] = 0 if party is None else defence(graph.setting.parameters, party, graph=graph).fees
+    def _worst_case(self, status: SetupStatus) -> int:
+        """Return what the fees of a set-up come to in the worst case; it is priced once."""
+        if status.name not in self._fees:
+            graph = self._graphs[status.name]
+            self._fees[status.name] = defence(graph.setting.parameters, status.party, graph=graph).fees
+        return self._fees[status.name]
 
 
 def _is_move(purpose: str) -> bool:
     """Whether a promise of the purse is for a move of a set-up (`bitvm.daemon.engagement`)."""
     return ":" in purpose
-
-
-def _is_running(status: SetupStatus) -> bool:
-    return any(game.state == "running" for game in status.games)
