@@ -57,13 +57,16 @@ class DeliveryState(StrEnum):
     """Sent now, for the first time or again."""
 
     WAITING = "waiting"
-    """In the mempool at a good price, or confirmed already."""
+    """In the mempool at a good price."""
+
+    CONFIRMED = "confirmed"
+    """In a block."""
 
     REPLACED = "replaced"
     """Sent now with a dearer child than before."""
 
     OUTRUN = "outrun"
-    """Another transaction that spends the same outputs waits, and the order does not contest it."""
+    """A comrade's transaction that spends the same outputs waits and pays enough, and there is time to see it end."""
 
     REFUSED = "refused"
     """The node, or the check before it, refuses it."""
@@ -82,8 +85,10 @@ class Order:
     purpose: unique, and the same for the same transaction. transaction: signed. anchor_index, anchor_key: the output
     whose spend pays, and its key; None where the transaction pays for itself. spent: the outputs that it spends.
     since: height at which it was wanted first. deadline: height from which the opponent can make its absence count;
-    None if there is no hurry. budget: satoshi, at most, that transaction and child pay. contest: whether to outbid
-    a waiting transaction that spends the same outputs.
+    None if there is no hurry. budget: satoshi, at most, that transaction and child pay. comrades: ids of transactions
+    that spend the same outputs and serve the same end. Below the height ``yields_below`` the order gives way to one of
+    them that waits and pays what it would pay itself: a bidding war would serve the miners alone. Whatever else
+    waits in its place is outbid, and so is a comrade that pays too little to be mined or comes too late.
     """
 
     purpose: str
@@ -94,7 +99,8 @@ class Order:
     since: int
     deadline: int | None
     budget: int
-    contest: bool
+    comrades: frozenset[bytes] = frozenset()
+    yields_below: float = math.inf
 
     @property
     def own_fee(self) -> int:
@@ -134,9 +140,9 @@ class Payer:
         """Do what is missing for `order`; `height` is the node's tip. Raises ChainError if the node is not there."""
         waits = self._waits(order.transaction)
         if not waits and self._is_confirmed(order.transaction):
-            return self._told(order, DeliveryState.WAITING, "confirmed")
+            return self._told(order, DeliveryState.CONFIRMED, "confirmed")
         rivals = [] if waits else self._rivals(order)
-        if rivals and not order.contest:
+        if rivals and self._gives_way(order, rivals, height):
             text = f"{rivals[0][::-1].hex()} waits, which spends the same outputs"
             return self._told(order, DeliveryState.OUTRUN, text)
         if order.anchor_index is None:
@@ -179,6 +185,14 @@ class Payer:
         """Ids of other waiting transactions that spend the same outputs."""
         spenders = self._node.mempool_spenders([txin.prevout for txin in order.transaction.vin])
         return sorted(set(spenders.values()))
+
+    def _gives_way(self, order: Order, rivals: Sequence[bytes], height: int) -> bool:
+        """Whether comrades alone wait in the order's place, early enough, and pay what it would pay without them."""
+        if height >= order.yields_below or not order.comrades.issuperset(rivals):
+            return False
+        offer = self._offer(order, None, self._node.minimum_feerate(), height).feerate
+        entries = [self._node.mempool_entry(rival) for rival in rivals]
+        return all(entry and entry.descendants_fee / entry.descendants_vsize >= offer for entry in entries)
 
     def _is_sound(self, order: Order, recorded: Recorded) -> bool:
         """Whether the recorded child spends this order's anchor, and a coin that still exists."""

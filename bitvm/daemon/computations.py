@@ -4,6 +4,9 @@ A run is named by its set-up and the roots of the inputs of all claims up to its
 claim to the next. So a claim that a reorganisation replaces by another one is another run, and an old result is never
 taken for it. A run keeps its snapshots for as long as its set-up needs it: an answer then costs an interval.
 
+A run that fails is made again after `RETRY_SECONDS`, for as long as it is wanted: memory may be free again. Only an
+input or program that can never be run (ValueError) has failed for good.
+
 `want` and `finished` are called by the thread of a tick, `start` and what it starts by the event loop between two
 ticks.
 """
@@ -17,10 +20,16 @@ from functools import partial
 
 import trio
 
+from bitvm.daemon.logs import get_logger
 from bitvm.game.computation import Execution
 from bitvm.graph.parameters import Parameters
 from lvm.elf import Image
 from lvm.machine import Engine
+
+_log = get_logger(__name__)
+
+RETRY_SECONDS = 60.0
+"""After so long a run that failed is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +61,15 @@ def execute(job: Job, engine: Engine) -> Execution:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that ended: its result, None if it failed; how long it took; why it failed."""
+    """A run that ended: its result, None if it failed; how long it took, in seconds.
+
+    failure: why it failed. again_at: when it is made again, on the clock of `time.monotonic`; None where it is not.
+    """
 
     execution: Execution | None
     seconds: float
     failure: str = ""
+    again_at: float | None = None
 
 
 class Computations:
@@ -76,10 +89,16 @@ class Computations:
         """Return how a run ended; None before."""
         return self._finished.get(name)
 
+    def is_due(self, name: RunName) -> bool:
+        """Whether a run has to be begun: it is not made yet nor under way, or it failed long enough ago."""
+        ended = self._finished.get(name)
+        over = ended is not None and (ended.again_at is None or time.monotonic() < ended.again_at)
+        return not over and name not in self._running and name not in self._wanted
+
     def want(self, name: RunName, job: Job) -> None:
-        """Have a run made, unless it is made already."""
-        if name not in self._finished and name not in self._running:
-            self._wanted.setdefault(name, job)
+        """Have a run made, if it `is_due`."""
+        if self.is_due(name):
+            self._wanted[name] = job
 
     def forget(self, setup: str, needed: set[RunName]) -> None:
         """Drop the results of a set-up that nobody needs any more."""
@@ -113,10 +132,12 @@ class Computations:
         ended()
 
     def run_now(self, job: Job) -> Finished:
-        """Run a job in this thread; a program or input that cannot be run is a failure, not an error."""
+        """Run a job in this thread; whatever goes wrong is a failure of this run, and no other one's."""
         begun = time.monotonic()
         try:
             execution = self._run(job, self._engine)
-        except (ValueError, MemoryError) as error:
-            return Finished(None, time.monotonic() - begun, str(error))
+        except Exception as error:
+            now, final = time.monotonic(), isinstance(error, ValueError)
+            _log.exception("run failed", seconds=round(now - begun, 3))
+            return Finished(None, now - begun, repr(error), None if final else now + RETRY_SECONDS)
         return Finished(execution, time.monotonic() - begun)

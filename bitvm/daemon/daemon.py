@@ -25,6 +25,7 @@ from bitvm.chain.interface import BlockId, ChainError
 from bitvm.chain.payer import Payer
 from bitvm.chain.shared import SharedSource
 from bitvm.chain.sightings import Sightings
+from bitvm.daemon.backup import BackupError
 from bitvm.daemon.board import Board
 from bitvm.daemon.computations import Computations, Run, execute
 from bitvm.daemon.engagement import Engagement
@@ -167,10 +168,9 @@ class Daemon:
         self._take_up()
         graphs = {name: engagement.bench.archive.graph for name, engagement in self.engagements.items()}
         yield from self._treasury.update(tip.height, self._statuses, graphs)
-        silent = self._recovery.pending
         for name, engagement in self.engagements.items():
             try:
-                report = engagement.tick(now, silent=silent)
+                report = engagement.tick(now, silent=self._recovery.is_silent(name))
             except Exception as error:  # a set-up that fails, for whatever reason, keeps no other from being served
                 _log.exception("set-up not served", setup=name)
                 yield Notice(NoticeKind.SETUP_FAILED, Severity.CRITICAL, f"{name}: {error!r}", name)
@@ -178,7 +178,7 @@ class Daemon:
             self._statuses[name] = report.status
             yield from report.notices
             yield from report.node_notices
-        if silent and not self._more and not self._unusable:  # what is not read yet may hold what we signed
+        if self._recovery.pending:
             yield from self._recover(tip)
         for name, why in self._unusable.items():
             yield Notice(NoticeKind.SETUP_FAILED, Severity.CRITICAL, f"{name}: {why}", name)
@@ -186,9 +186,12 @@ class Daemon:
     def _recover(self, tip: BlockId) -> Iterator[Notice]:
         """Bring a restored home nearer to its end of silence, now that its set-ups were followed in silence."""
         try:
-            yield from self._recovery.step(self.engagements, tip)
+            complete = not self._more and not self._unusable
+            yield from self._recovery.step(self.engagements, tip, complete=complete)
         except ChainError as error:
             yield Notice(NoticeKind.NODE_UNREACHABLE, Severity.CRITICAL, f"the node: {error}")
+        except BackupError as error:
+            yield Notice(NoticeKind.RECOVERING, Severity.CRITICAL, str(error))
 
     # ---- set-ups
 

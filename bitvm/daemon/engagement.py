@@ -13,6 +13,7 @@ other moves are made. While the daemon recovers from a restore it is `silent`: i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,8 @@ from bitvm.game.responder import Responder
 from bitvm.game.urgency import Rivals, budget, since
 from bitvm.graph.fund import slot_output, stake_output
 from bitvm.graph.graph import FUND
-from bitvm.graph.model import ANCHOR, PROVER, Template, challenger_number
+from bitvm.graph.model import ANCHOR, PROVER, challenger_number
 from bitvm.keys.journal import AlreadySigned
-from bitvm.script.weight import txid
 
 _log = get_logger(__name__)
 
@@ -50,7 +50,10 @@ LEAVE = "leave"
 """What the stake's way home is called among the transactions that we signed."""
 
 RISKY_BLOCKS = 3
-"""A move that is not on its way so few blocks before its deadline is critical."""
+"""A move that is not confirmed so few blocks before its deadline is critical."""
+
+SPARE_BLOCKS = 3
+"""A Slash gives way to a comrade's only while that can be buried, and Reclaim sent, with so many blocks to spare."""
 
 _ALARMS = {
     AlarmKind.STALLED: NoticeKind.NODE_STALLED,
@@ -59,6 +62,7 @@ _ALARMS = {
     AlarmKind.SECOND_BEHIND: NoticeKind.NODES_DISAGREE,
     AlarmKind.SECOND_UNREACHABLE: NoticeKind.NODES_DISAGREE,
 }
+_QUIET = (DeliveryState.WAITING, DeliveryState.CONFIRMED)
 _UNDELIVERED = (DeliveryState.REFUSED, DeliveryState.UNPAID, DeliveryState.OVER_BUDGET)
 
 
@@ -126,6 +130,7 @@ class Engagement:
 
         notices = [*self._memory.notices(), *self._spends(update.tip, position)]
         notices += self._concerns.find(position, decisions, judge)
+        notices += self._failed_runs(position)
         if not silent:
             wanted = [decision for decision in decisions.values() if isinstance(decision, Move)]
             for move in wanted:
@@ -179,6 +184,7 @@ class Engagement:
         """Return what the payer needs to know of a signed move."""
         template = self._graph[move.template]
         deadline = self._rivals.deadline(position, template)
+        last = math.inf if deadline is None else deadline - self.bench.parameters.confirmations - SPARE_BLOCKS
         return Order(
             purpose=self._purpose(template.name),
             transaction=signed,
@@ -188,7 +194,8 @@ class Engagement:
             since=since(position, template),
             deadline=deadline,
             budget=budget(position, template, deadline),
-            contest=not self._comrade_waits(template),
+            comrades=frozenset(comrade.txid for comrade in self._rivals.comrades(template)),
+            yields_below=last,
         )
 
     def _make(self, move: Move, position: Position) -> Iterator[Notice]:
@@ -213,25 +220,27 @@ class Engagement:
         else:
             self._tell(move, delivery)
             self.bench.store.keep_fee(self.bench.name, move.template, delivery.fee)
-            if delivery.state in _UNDELIVERED:
-                near = order.deadline is not None and order.deadline - position.height <= RISKY_BLOCKS
-                severity = Severity.CRITICAL if near else Severity.WARNING
-                yield self._notice(NoticeKind.MOVE_AT_RISK, severity, f"{move.template}: {delivery.text}")
+            yield from self._risk(order, delivery, position.height)
+
+    def _risk(self, order: Order, delivery: Delivery, height: int) -> Iterator[Notice]:
+        """Notice a move that cannot be sent as it should, or that is not confirmed when its deadline is near."""
+        left = None if order.deadline is None else order.deadline - height
+        near = left is not None and left <= RISKY_BLOCKS and delivery.state is not DeliveryState.CONFIRMED
+        if delivery.state in _UNDELIVERED or near:
+            ends = f"; {left} blocks are left" if near else ""
+            name = order.purpose.partition(":")[2]
+            severity = Severity.CRITICAL if near else Severity.WARNING
+            yield self._notice(NoticeKind.MOVE_AT_RISK, severity, f"{name}: {delivery.text}{ends}")
 
     def _tell(self, move: Move, delivery: Delivery) -> None:
         news = (delivery.state, delivery.text)
-        if delivery.state is not DeliveryState.WAITING and self._told.get(move.template) != news:
+        if delivery.state not in _QUIET and self._told.get(move.template) != news:
             self._told[move.template] = news
             paid = {"feerate": round(delivery.feerate, 2), "fee": delivery.fee}
             _log.info("move", state=delivery.state.value, why=move.why, text=delivery.text, **paid, **self._about(move))
 
     def _about(self, move: Move) -> dict[str, str]:
         return {"setup": self.bench.name, "template": move.template}
-
-    def _comrade_waits(self, template: Template) -> bool:
-        """Whether another challenger's Slash of the same bond is on its way: then ours waits, and reclaims."""
-        comrades = {comrade.txid for comrade in self._rivals.comrades(template)}
-        return any(txid(transaction) in comrades for transaction in self.waiting)
 
     def _extras(self, position: Position) -> Iterator[Notice]:
         """Send what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
@@ -257,7 +266,7 @@ class Engagement:
         self, name: str, transaction: CTransaction, spent: Sequence[CTxOut], position: Position
     ) -> Iterator[Notice]:
         """Send a transaction that pays for itself."""
-        order = Order(self._purpose(name), transaction, None, None, spent, position.height, None, 0, contest=True)
+        order = Order(self._purpose(name), transaction, None, None, spent, position.height, None, 0)
         delivery = self._payer.deliver(order, position.height)
         if delivery.state in _UNDELIVERED:
             yield self._notice(NoticeKind.MOVE_AT_RISK, Severity.WARNING, f"{name}: {delivery.text}")
@@ -317,6 +326,11 @@ class Engagement:
             if not known and not left and self._node.coin(outpoint, include_mempool=False) is None:
                 text = f"{output}: spent by a transaction that is not of the set-up"
                 yield self._notice(NoticeKind.UNEXPECTED_SPEND, Severity.CRITICAL, text)
+
+    def _failed_runs(self, position: Position) -> Iterator[Notice]:
+        for slot, why in self.bench.failures.items():
+            severity = Severity.CRITICAL if position.at_claim(slot).has("Claim") else Severity.WARNING
+            yield self._notice(NoticeKind.RUN_FAILED, severity, f"the run of claim {slot} failed: {why}")
 
     def _notice(self, kind: NoticeKind, severity: Severity, text: str) -> Notice:
         return Notice(kind, severity, text, self.bench.name)

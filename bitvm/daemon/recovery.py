@@ -1,9 +1,9 @@
 """After a restore from a backup: know again what was signed, before anything is signed.
 
 The backup is older than what the party signed last. Every message that it signed since has been sent, so it is on the
-chain, in a mempool, or in the memory of an opponent. So the daemon is silent, and
+chain, in a mempool, or in the memory of an opponent. So the daemon is silent in a set-up, and
 
-    1  waits for a node that has read all blocks, and follows every set-up up to the newest one
+    1  waits for a node that has read all blocks, and follows the set-up up to the newest one
     2  reads the chain and the mempool as always, and keeps what its opponents say that they have seen; what its own
        one-time keys say in all of that is recorded in the journal (`bitvm.daemon.memory`)
     3  goes on when `confirmations` + 1 blocks have come since: what was on its way has been confirmed by then, or is
@@ -33,55 +33,73 @@ _log = get_logger(__name__)
 DOUBTED = "recovery ended at block"
 """The fact under which the store keeps where the last recovery ended, and which set-ups were here."""
 
-BEGAN = "recovery began at block"
-"""The fact under which the store keeps which recovery began last, and where."""
+BEGAN = "recovery of "
+"""How the facts begin under which the store keeps where the recovery of a set-up began; its name follows."""
+
+_OVER = "over"
 
 
 class Recovery:
-    """The recovery of a home, if one is pending."""
+    """The recovery of a home, if one is pending: each set-up by itself, since no key serves two."""
 
     def __init__(self, place: Workplace) -> None:
         """Look whether the home was restored and has not recovered since."""
         self._place = place
         self.pending = recovery_pending(place.home.path)
 
-    def step(self, engagements: Mapping[str, Engagement], tip: BlockId) -> Iterator[Notice]:
-        """Count blocks and end the recovery when it is due, after all set-ups were served; yields what is to be told.
+    def is_silent(self, setup: str) -> bool:
+        """Whether nothing may be signed in a set-up yet; raises BackupError."""
+        return self.pending and self._began(setup) != _OVER
 
-        Raises ChainError.
+    def step(self, engagements: Mapping[str, Engagement], tip: BlockId, *, complete: bool) -> Iterator[Notice]:
+        """Count blocks and end what is due, after all set-ups were served; yields what is to be told.
+
+        complete: whether ``engagements`` are all set-ups of the home that can have signed anything. Raises ChainError,
+        BackupError.
         """
-        lagging = sorted(name for name, each in engagements.items() if each.followed != tip)
-        if lagging or self._is_node_behind():
-            text = f"restored: {', '.join(lagging)} not followed up to the newest block" if lagging else _NODE_BEHIND
-            yield self._notice(f"{text}; nothing is signed until then")
+        silent = [name for name in engagements if self.is_silent(name)]
+        if silent and self._is_node_behind():
+            yield self._notice("restored: the node has not read all blocks yet; nothing is signed until then")
             return
-        longest = max((each.bench.parameters.confirmations for each in engagements.values()), default=0)
-        left = self._began(tip.height) + longest + 1 - tip.height
+        for name in silent:
+            yield from self._step(name, engagements[name], tip)
+        if complete and not any(map(self.is_silent, engagements)):
+            self._place.store.keep_fact(DOUBTED, " ".join([str(tip.height), *self._place.home.setups()]))
+            finish_recovery(self._place.home.path)
+            self.pending = False
+            _log.warning("recovered: moves are signed again", height=tip.height)
+
+    def _step(self, name: str, engagement: Engagement, tip: BlockId) -> Iterator[Notice]:
+        if engagement.followed != tip:
+            text = "restored: not followed up to the newest block; nothing is signed until then"
+            yield self._notice(text, name)
+            return
+        began = self._began(name)
+        if began is None:
+            self._keep(name, str(tip.height))
+        left = int(began or tip.height) + engagement.bench.parameters.confirmations + 1 - tip.height
         if left > 0:
-            yield self._notice(f"restored: nothing is signed for {left} more blocks")
-            return
-        self._place.store.keep_fact(DOUBTED, " ".join([str(tip.height), *self._place.home.setups()]))
-        finish_recovery(self._place.home.path)
-        self.pending = False
-        _log.warning("recovered: moves are signed again", height=tip.height)
+            yield self._notice(f"restored: nothing is signed for {left} more blocks", name)
+        else:
+            self._keep(name, _OVER)
+            _log.warning("set-up recovered: its moves are signed again", setup=name, height=tip.height)
 
     def _is_node_behind(self) -> bool:
         """Whether the node still reads old blocks: what it does not show yet may hold what we signed."""
         info = self._place.node.info()
         return info.initial_download or info.headers > info.blocks
 
-    def _began(self, height: int) -> int:
-        """Return the block at which this recovery began; that of an earlier one, kept in the backup, does not count."""
-        this = restored_at(self._place.home.path)
-        which, _, began = (self._place.store.fact(BEGAN) or "").partition(" ")
-        if which == this:
-            return int(began)
-        self._place.store.keep_fact(BEGAN, f"{this} {height}")
-        return height
+    def _began(self, setup: str) -> str | None:
+        """Return the block at which this recovery began, or `_OVER`; what an earlier one left in the backup is old."""
+        which, _, began = (self._place.store.fact(BEGAN + setup) or "").partition(" ")
+        return began if which == restored_at(self._place.home.path) else None
+
+    def _keep(self, setup: str, began: str) -> None:
+        self._place.store.keep_fact(BEGAN + setup, f"{restored_at(self._place.home.path)} {began}")
 
     @staticmethod
-    def _notice(text: str) -> Notice:
-        return Notice(NoticeKind.RECOVERING, Severity.WARNING, text)
+    def _notice(text: str, setup: str | None = None) -> Notice:
+        return Notice(NoticeKind.RECOVERING, Severity.WARNING, text, setup)
 
 
 def doubted(home: Home, store: DaemonStore, position: Position, setup: str, slot: int) -> bool:
@@ -93,6 +111,3 @@ def doubted(home: Home, store: DaemonStore, position: Position, setup: str, slot
         return False
     before = position.at_claim(slot - 1) if slot > 1 else None
     return before is None or (before.has("Claim") and before.height_of("Claim") <= int(height))
-
-
-_NODE_BEHIND = "restored: the node has not read all blocks yet"

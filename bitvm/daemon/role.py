@@ -47,6 +47,8 @@ class Bench:
     computations: Computations
     missing: dict[bytes, int] = field(default_factory=dict)
     """Input roots that were needed and not held in the newest decision, with their claim."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Why runs failed that were needed in the newest decision, by claim."""
 
     @property
     def party(self) -> str:
@@ -69,6 +71,7 @@ class Bench:
         Wants the ones that can be begun. A claim without a root, or without the bytes, ends the sequence, since later
         runs begin in the state that its own leaves behind.
         """
+        self.failures.clear()
         found: list[Execution | None] = []
         needed: set[RunName] = set()
         previous: Execution | None = None
@@ -78,10 +81,12 @@ class Bench:
             if ended is None:
                 self._want(name, slot, previous)
                 break
+            if ended.execution is None:
+                self.failures[slot] = ended.failure
+                self._want(name, slot, previous)
+                break
             previous = ended.execution
             found.append(previous)
-            if previous is None:
-                break
         self.computations.forget(self.name, needed)
         return (*found, *[None] * (len(roots) - len(found)))
 
@@ -105,6 +110,8 @@ class Bench:
             yield slot, RunName(self.name, before)
 
     def _want(self, name: RunName, slot: int, previous: Execution | None) -> None:
+        if not self.computations.is_due(name):
+            return  # an input is read, and hashed, only when it is needed
         root = name.inputs[-1]
         try:
             data = self.inputs.read(root)

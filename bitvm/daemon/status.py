@@ -44,6 +44,9 @@ class NoticeKind(StrEnum):
     GAME_ALARM = "game_alarm"
     """The strategy asks for an operator: a game or claim that cannot be read, or is lost."""
 
+    RUN_FAILED = "run_failed"
+    """Our own run of a claim failed, so nothing that depends on it can be decided."""
+
     SETUP_FAILED = "setup_failed"
     """A set-up could not be served in this tick; the others were."""
 

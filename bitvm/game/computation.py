@@ -7,7 +7,7 @@ costs the interval, not the whole run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from bitvm.game.opening import (
     PathOpening,
@@ -63,6 +63,48 @@ class Computation(Protocol):
         LEFT and RIGHT are proved in this computation's own lists.
         """
         ...
+
+
+class UnfinishedError(Exception):
+    """A run that has not ended was asked for something; the message says why it has not."""
+
+
+class Unfinished:
+    """A computation whose run has not ended: whatever it is asked, it raises UnfinishedError."""
+
+    def __init__(self, why: str) -> None:
+        """Take what to say."""
+        self._why = why
+
+    @property
+    def input_root(self) -> bytes:
+        """See `Computation`."""
+        self._refuse()
+
+    @property
+    def final_root(self) -> bytes:
+        """See `Computation`."""
+        self._refuse()
+
+    @property
+    def accepted(self) -> bool:
+        """See `Computation`."""
+        self._refuse()
+
+    def points(self, level: int, start: int) -> tuple[bytes, ...]:
+        """See `Computation`."""
+        self._refuse(level, start)
+
+    def step(self, index: int) -> StepRoots:
+        """See `Computation`."""
+        self._refuse(index)
+
+    def opening(self, kind: Kind, index: int) -> PathOpening:
+        """See `Computation`."""
+        self._refuse(kind, index)
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise UnfinishedError(self._why)
 
 
 class ForeignImageError(ValueError):

@@ -12,7 +12,8 @@
 
 A statement is made only in answer to a move that is buried, so that it is a function of what will not change. The
 prover answers every game by itself; a decision is returned for each, one for the bond, and one for each side path that
-needs it. A game whose moves cannot be read is an alarm, and takes neither the other games nor the bond down with it.
+needs it. A game whose moves cannot be read is an alarm, and takes neither the other games nor the bond down with it. A
+run that has not ended (`Unfinished`) keeps from being made only what depends on it: not a timeout, and not Payout.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bitvm.game import side
-from bitvm.game.computation import Computation
+from bitvm.game.computation import Computation, UnfinishedError
 from bitvm.game.ending import ending
 from bitvm.game.moves import Decision, Move, Prove, Say, SayCommitment, SayStep, Statement, Wait
 from bitvm.game.opening import close_fields, inside_fields, message_name, path_fields
@@ -42,6 +43,9 @@ from bitvm.setup.attestation import Attested
 
 BOND_DECISION = "bond"
 """Key of the decision that concerns claim and bond."""
+
+UNFINISHED = "the computation is not finished"
+"""How a decision begins that waits for our own run although a move is owed."""
 
 _QUESTIONS = (("Narrow", "Close"), ("Descend", "Inside"), ("Ask", "Path"))
 """Each question after Step with its answer, the last one first."""
@@ -71,7 +75,11 @@ def decide(position: Position, computation: Computation, attested: Attested | No
 
     attested: what attesters signed for this claim, where the set-up has attesters.
     """
-    decisions: dict[str, Decision] = {BOND_DECISION: _on_bond(position, computation, attested)}
+    decisions: dict[str, Decision] = {}
+    try:
+        decisions[BOND_DECISION] = _on_bond(position, computation, attested)
+    except UnfinishedError as error:
+        decisions[BOND_DECISION] = Wait(str(error), alarm=False)
     if position.has("Claim"):
         for number in range(1, position.graph.setting.parameters.challengers + 1):
             decisions |= _in_readable_game(position, computation, number)
@@ -158,6 +166,9 @@ def _in_readable_game(position: Position, computation: Computation, number: int)
         return _in_game(position, computation, number)
     except WitnessError as error:
         return {str(number): Wait(f"game {number} cannot be read: {error}", alarm=True)}
+    except UnfinishedError as error:
+        sweeps = dict(_sweeps(position, number))
+        return {str(number): Wait(f"{UNFINISHED}: {error}", alarm=True), **sweeps}
 
 
 def _in_game(position: Position, computation: Computation, number: int) -> dict[str, Decision]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bitvm.daemon.role import Bench, Judged, claimed_input
-from bitvm.game.computation import Execution
-from bitvm.game.moves import Decision, Wait
+from bitvm.game.computation import Computation, Unfinished
+from bitvm.game.moves import Decision
 from bitvm.game.position import Position
-from bitvm.game.prover import BOND_DECISION, decide_setup
+from bitvm.game.prover import decide_setup
 from bitvm.prover.attesting import collected
 
 
@@ -24,20 +24,24 @@ class ProverRole:
         self._bench = bench
 
     def decide(self, position: Position) -> Mapping[str, Decision]:
-        """See `Role`; a claim whose run has not ended yet waits, and so does everything behind it."""
+        """See `Role`; what needs a run that has not ended waits for it, and nothing else does."""
         bench = self._bench
         bench.missing.clear()
         roots = self._roots(position)
         runs = bench.runs(roots)
-        known: list[Execution | None] = []
-        waiting: dict[str, Decision] = {}
-        for slot, (root, run) in enumerate(zip(roots, runs, strict=True), start=1):
-            if root is not None and run is None:
-                waiting[f"{slot}:{BOND_DECISION}"] = self._unrun(position, slot, root)
-                break
-            known.append(run)
-        attested = collected(bench, {slot: root for slot, root in enumerate(roots, start=1) if root is not None})
-        return {**decide_setup(position, known, attested), **waiting}
+        for root, slot in bench.missing.items():
+            if position.at_claim(slot).has("Claim"):  # it was here once: the claim was made from it
+                bench.failures[slot] = f"the input {root.hex()} is not held"
+        computations: list[Computation | None] = [
+            run if root is None or run is not None else Unfinished(self._why_unrun(slot))
+            for slot, (root, run) in enumerate(zip(roots, runs, strict=True), start=1)
+        ]
+        unclaimed = {
+            slot: root
+            for slot, root in enumerate(roots, start=1)
+            if root is not None and not position.at_claim(slot).has("Claim")
+        }
+        return decide_setup(position, computations, collected(bench, unclaimed))
 
     def judged(self, position: Position, slot: int) -> Judged:
         """See `Role`; a prover judges its own claims, to notice one that is not what it computed."""
@@ -48,8 +52,6 @@ class ProverRole:
         queued = self._bench.store.queued(self._bench.name)
         return tuple(claimed_input(position, slot) or queued.get(slot) for slot in self._bench.slots)
 
-    def _unrun(self, position: Position, slot: int, root: bytes) -> Wait:
-        made = position.at_claim(slot).has("Claim")
-        if root in self._bench.missing:
-            return Wait(f"the input {root.hex()} of claim {slot} is not held", alarm=made)
-        return Wait(f"the run of claim {slot} has not ended", alarm=False)
+    def _why_unrun(self, slot: int) -> str:
+        failed = self._bench.failures.get(slot)
+        return f"the run of claim {slot} " + ("has not ended" if failed is None else f"failed: {failed}")

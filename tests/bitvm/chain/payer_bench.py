@@ -1,6 +1,7 @@
 """A node of its own, a purse, a payer, and orders for hand-made parents: what the tests of the payer are made of."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,8 @@ class PayerBench:
         *,
         blocks: int | None = 12,
         budget: int = 100_000,
-        contest: bool = True,
+        comrades: frozenset[bytes] = frozenset(),
+        yields_for: int | None = None,
         version: int = 3,
         own_fee: int = 0,
         coin: tuple[TaprootKey, COutPoint, CTxOut] | None = None,
@@ -57,7 +59,10 @@ class PayerBench:
         lock: int = 0,
         payee: TaprootKey | None = None,
     ) -> Order:
-        """Make an order to be confirmed within `blocks` blocks; its parent moves a new coin, or `coin`, to a key."""
+        """Make an order to be confirmed within `blocks` blocks; its parent moves a new coin, or `coin`, to a key.
+
+        It gives way to ``comrades`` for the next ``yields_for`` blocks, None for ever.
+        """
         key, outpoint, spent = coin or self.parent_coin()
         anchors = [CTxOut(0 if version == 3 else DUST_P2TR, CScript(self.anchor_key.script_pubkey))] * anchored
         value = spent.nValue - own_fee - sum(each.nValue for each in anchors)
@@ -77,7 +82,8 @@ class PayerBench:
             since=height,
             deadline=None if blocks is None else height + blocks,
             budget=budget,
-            contest=contest,
+            comrades=comrades,
+            yields_below=math.inf if yields_for is None else height + yields_for,
         )
 
     def parent_coin(self) -> tuple[TaprootKey, COutPoint, CTxOut]:

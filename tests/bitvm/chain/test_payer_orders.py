@@ -1,8 +1,10 @@
 """Orders on a node that has room: what is sent, kept, sent again, refused, and what it may cost."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bitcoin.core import CMutableTransaction, COutPoint, CTransaction, CTxInWitness, CTxOut, CTxWitness
@@ -14,7 +16,7 @@ from sqlite_utils import Database
 from bitvm import database
 from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.interface import Rejected
-from bitvm.chain.payer import CHILD_VSIZE, DeliveryState, Payer
+from bitvm.chain.payer import CHILD_VSIZE, Delivery, DeliveryState, Order, Payer
 from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
 from bitvm.chain.rpc import NodeUnreachableError
@@ -274,27 +276,54 @@ def test_opponent_can_neither_attach_nor_replace(bench: PayerBench) -> None:
 
 
 @pytest.mark.parametrize(("version", "own_fee"), [(3, 0), (2, 1_000)])
-@pytest.mark.parametrize("contest", [False, True])
-def test_rival_that_waits(bench: PayerBench, contest: bool, version: int, own_fee: int) -> None:
-    """Two transactions may spend one output: whoever pays more wins, if the order says so."""
+def test_rival_that_waits_is_outbid(bench: PayerBench, version: int, own_fee: int) -> None:
+    """Two transactions may spend one output: whoever pays more wins."""
     bench.fund(50_000, 60_000)
     coin = bench.parent_coin()
-    theirs = bench.order(coin=coin)
-    rival = replace(theirs, purpose="rival", since=theirs.since - 6, deadline=theirs.since + 6)
-    ours = bench.order(coin=coin, version=version, own_fee=own_fee, contest=contest)
-    paid = bench.deliver(rival)
+    paid = bench.deliver(hurried(bench, coin))
     assert paid.state is DeliveryState.SENT
+    ours = bench.order(coin=coin, version=version, own_fee=own_fee)
+    outbids(bench, ours, paid)
+    bench.chain.mine()
+    assert bench.is_confirmed(ours)
+
+
+def hurried(bench: PayerBench, coin: Any) -> Order:
+    """Return an order whose bid has risen above the market."""
+    order = bench.order(coin=coin)
+    return replace(order, since=order.since - 8, deadline=order.since + 4)
+
+
+def outbids(bench: PayerBench, ours: Order, paid: Delivery) -> None:
     told = bench.deliver(ours)
-    if not contest:
-        assert told.state is DeliveryState.OUTRUN
-        assert txid(rival.transaction)[::-1].hex() in told.text
-        assert set(bench.waiting()) == {txid(rival.transaction), paid.child}
-        return
     assert told.state is DeliveryState.SENT, told.text
     assert told.feerate > paid.feerate
     assert set(bench.waiting()) == {txid(ours.transaction), told.child}
-    bench.chain.mine()
-    assert bench.is_confirmed(ours)
+
+
+def test_an_order_gives_way_to_a_comrade_that_pays_enough(bench: PayerBench) -> None:
+    bench.fund(50_000, 60_000)
+    coin = bench.parent_coin()
+    rival = hurried(bench, coin)
+    paid = bench.deliver(rival)
+    told = bench.deliver(bench.order(coin=coin, comrades=frozenset({txid(rival.transaction)}), yields_for=1))
+    assert told.state is DeliveryState.OUTRUN
+    assert txid(rival.transaction)[::-1].hex() in told.text
+    assert set(bench.waiting()) == {txid(rival.transaction), paid.child}
+
+
+@pytest.mark.parametrize("reason", ["parked below our price", "too late to wait for it", "another one waits, too"])
+def test_a_comrade_that_does_not_serve_is_outbid(bench: PayerBench, reason: str) -> None:
+    """A sybil's transaction that is sent to wait, not to be mined, must not keep ours from being mined."""
+    bench.fund(50_000, 60_000)
+    coin = bench.parent_coin()
+    rival, ours = hurried(bench, coin), bench.order(coin=coin)
+    if reason == "parked below our price":
+        rival, ours = ours, rival
+    paid = bench.deliver(rival)
+    comrades = frozenset({bytes(32) if reason == "another one waits, too" else txid(rival.transaction)})
+    late = reason == "too late to wait for it"
+    outbids(bench, replace(ours, comrades=comrades, yields_below=bench.chain.height() if late else math.inf), paid)
 
 
 # ---- crashes
