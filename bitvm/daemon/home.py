@@ -23,6 +23,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,11 +170,15 @@ class Home:
         found = _read_role(path / "role")
         if role is not None and found != role:
             raise HomeError(f"{path / 'role'}: this is the home of a {found}, not of a {role}")
+        for part in (path / "seed", path / "identity"):
+            if part.exists():
+                _check_private(part)  # a wrong mode is no damage, and no reason to restore
         try:
             seed = Seed.load(path / "seed")
             identity = Identity.load(path / "identity")
         except (SeedError, IdentityError) as error:
-            raise HomeError(f"{error}; {_RESTORE}") from error
+            theirs = isinstance(error.__cause__, PermissionError)
+            raise HomeError(f"{error}; {'become the user whose home it is' if theirs else _RESTORE}") from error
         home = cls(path, found, seed, identity)
         if not home.journal_path.is_file():
             raise HomeError(f"{home.journal_path}: no journal; {_RESTORE}, never with an empty one")
@@ -264,17 +269,33 @@ class Home:
         except OSError as error:
             raise HomeError(f"{self.lock_path}: cannot be opened: {error.strerror}") from error
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-                text = f"a daemon runs on this home already, process {holder or 'unknown'}; stop it first"
-                raise HomeLockedError(f"{self.lock_path}: {text}") from None
+            if not _locked(descriptor):
+                text = f"a daemon runs on this home already, process {_holder(descriptor)}; stop it first"
+                raise HomeLockedError(f"{self.lock_path}: {text}")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             os.close(descriptor)
+
+    def running(self) -> str | None:
+        """Return the process of the daemon that runs on this home; None where none does. Raises HomeError.
+
+        Writes nothing.
+        """
+        try:
+            descriptor = os.open(self.lock_path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HomeError(f"{self.lock_path}: cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
 
 
 _RESTORE = "restore the home from a backup"
@@ -287,6 +308,23 @@ def _fill(draft: Path, role: Role, seed: Seed) -> None:
     Journal.create(draft / "journal.sqlite", seed).close()
     (draft / "setups").mkdir(mode=_FOLDER_MODE)
     write_new(draft / "role", f"{role}\n".encode())
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; tried again, since `Home.running` holds it for a moment. Whether it was had."""
+    for pause in (0.05, 0.05, 0.0):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
+
+
+def _holder(descriptor: int) -> str:
+    """Return the process that a lock names."""
+    return os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -320,6 +358,9 @@ def _check_private(path: Path) -> None:
 def _why(path: Path, error: OSError) -> str:
     if error.errno in (errno.EBUSY, errno.EXDEV):
         return f"it is where a volume is mounted; take a folder inside it, {path / 'home'} for instance"
-    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+    file = next((above for above in path.parents if above.exists() and not above.is_dir()), None)
+    if file is not None:
+        return f"{file} is a file; take a folder that is not below it"
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
         return "something is there already; a home is made in a new or empty folder"
     return str(error.strerror)

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bitvm.daemon.board import Board
-from bitvm.daemon.config import ConfigError
+from bitvm.daemon.listening import cannot_listen, open_listener
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.settings import Address
 from bitvm.daemon.status import NoticeKind, Severity, Snapshot
@@ -172,9 +172,9 @@ async def serve_http(
         _log.warning("HTTP can be read by other machines; it has no password", address=str(address))
     app = cast("Framework", _Guarded(application(board, stale_seconds=stale_seconds)))
     try:
-        listener = _listener(address)
+        listener = open_listener(address)
     except OSError as error:
-        raise ConfigError(f"http: cannot listen on {address}: {error}; choose another address or port") from error
+        raise cannot_listen("http", address, error) from error
     address = Address(address.host, listener.getsockname()[1])
     _log.info("HTTP listens", address=str(address))
     task_status.started(address)
@@ -197,24 +197,10 @@ async def _serve(app: Framework, listener: socket.socket) -> None:
         await listening.serve(door.let_in)
 
 
-def _listener(address: Address) -> socket.socket:
-    """Return a listening socket; made here, so that an address that is taken leaves nothing behind."""
-    family, kind, proto, _, where = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listener = socket.socket(family, kind, proto)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
 async def _listener_again(address: Address) -> socket.socket:
     while True:
         try:
-            return _listener(address)
+            return open_listener(address)
         except OSError as error:
             _log.warning("HTTP cannot listen", address=str(address), reason=str(error))
             await trio.sleep(RESTART_SECONDS)

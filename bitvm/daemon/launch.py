@@ -15,6 +15,7 @@ from bitvm.daemon.correspondence import ask_for_inputs, ask_what_was_seen, serve
 from bitvm.daemon.daemon import Daemon, Task
 from bitvm.daemon.hints import listen_to_hints
 from bitvm.daemon.http import serve_http
+from bitvm.daemon.listening import check_listening
 from bitvm.daemon.role import RoleMaker
 from bitvm.daemon.workplace import open_workplace
 
@@ -24,8 +25,8 @@ def run_daemon(
 ) -> None:
     """Run the daemon of a home until a signal asks it to stop.
 
-    tasks: what this role does beside the ticks. run: how the machine is run. Raises HomeError, and the errors of the
-    home's stores and of addresses that cannot be listened on.
+    tasks: what this role does beside the ticks. run: how the machine is run. Raises HomeError, the errors of the home's
+    stores, and ConfigError for an address that cannot be listened on.
     """
     logs.configure(config.log)
     with open_workplace(config, role) as place:
@@ -34,6 +35,8 @@ def run_daemon(
 
 async def _run(daemon: Daemon, tasks: tuple[Task, ...]) -> None:
     with closing(daemon):
+        if daemon.place.home.running() is None:  # else its lock says what is wrong, not the addresses that it holds
+            await check_listening(daemon.place.config)
         await daemon.run([*_beside(daemon.place.config), *tasks])
 
 

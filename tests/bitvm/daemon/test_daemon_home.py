@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,9 @@ def test_a_home_is_made_in_an_empty_folder_and_never_over_anything(tmp_path):
     file.write_text("mine")
     with pytest.raises(HomeError, match="cannot be made"):
         Home.create(file, "prover")
+    for below in (file / "home", file / "deep" / "home"):
+        with pytest.raises(HomeError, match=f"cannot be made: {file} is a file"):
+            Home.create(below, "prover")
     assert file.read_text() == "mine"
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
 
@@ -100,8 +105,27 @@ def test_a_missing_part_is_named_and_not_made(home, part):
 @pytest.mark.parametrize("part", ["seed", "identity", "journal.sqlite", "."])
 def test_a_part_that_is_open_to_others_is_named(home, part):
     (home.path / part).chmod(0o750)
-    with pytest.raises(HomeError, match=r"mode 0750 opens .* run chmod [67]00"):
+    with pytest.raises(HomeError, match=r"mode 0750 opens .* run chmod [67]00") as caught:
         Home.open(home.path)
+    assert "from a backup" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["seed", "identity"])
+def test_a_backup_is_only_asked_for_where_a_part_is_gone_or_damaged(home, part, monkeypatch):
+    (home.path / part).write_bytes(b"no such thing")
+    with pytest.raises(HomeError, match="restore the home from a backup"):
+        Home.open(home.path)
+    opened = Path.open
+
+    def denied(path, *words, **options):
+        if path.name == part:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *words, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(HomeError, match="Permission denied; become the user") as caught:
+        Home.open(home.path)
+    assert "from a backup" not in str(caught.value)
 
 
 def test_the_home_of_another_role_is_refused(home):
@@ -125,14 +149,40 @@ def test_a_second_daemon_is_told_who_the_first_one_is(home):
         assert first.stdout.readline() == b"locked\n"
         with pytest.raises(HomeLockedError, match=f"process {first.pid}; stop it"), home.lock():
             pass
+        assert home.running() == str(first.pid)
         first.kill()
         first.wait()
+    assert home.running() is None, "the number that it left says nothing"
     with home.lock():
         assert home.lock_path.read_text() == f"{os.getpid()}\n"
         with pytest.raises(HomeLockedError, match=f"process {os.getpid()}"), Home.open(home.path).lock():
             pass
     with home.lock():
         pass
+
+
+def test_whether_a_daemon_runs_can_be_asked_while_one_starts(home):
+    before = sorted(home.path.iterdir())
+    assert home.running() is None
+    assert sorted(home.path.iterdir()) == before
+    with home.lock():
+        pass
+    asking = threading.Event()
+
+    def ask():
+        while not asking.is_set():
+            home.running()
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(200):
+            with home.lock():
+                pass
+    finally:
+        asking.set()
+        thread.join()
 
 
 def test_set_ups_are_those_with_a_plan_in_name_order(home):

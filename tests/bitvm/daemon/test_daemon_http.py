@@ -237,7 +237,9 @@ async def test_every_connection_ends_in_time(nursery: trio.Nursery, monkeypatch:
 
 async def test_a_port_that_is_taken_is_named(nursery: trio.Nursery) -> None:
     address = await nursery.start(serve_http, ANYWHERE, Board())
-    with pytest.raises(ConfigError, match=f"http: cannot listen on {address}.*choose another address or port"):
+    with pytest.raises(
+        ConfigError, match=f"http: cannot listen on {address}.*in use; stop the program .*, or choose another port"
+    ):
         await serve_http(address, Board())
     nursery.cancel_scope.cancel()
 
