@@ -1,8 +1,8 @@
 """The inputs that an attester has promised to hold: bytes by their root, on disk before anything is signed.
 
 A row of ``inputs`` is one input; a row of ``promises`` says for which claim of which set-up it is kept.
-`InputStore.keep` returns when both are durable, `release` forgets a claim and then every input that no claim needs any
-more. Call it once the claim is final, or the set-up has ended: until then other challengers may ask for the bytes.
+`InputStore.keep` returns when both are durable. Inputs stay when their set-up is over: a claim of another set-up may
+have the same input and read it without a promise of its own, and `verify` judges old claims by it.
 
 How: one SQLite database, rollback journal, synchronous=EXTRA (the journal's folder entry counts too), every change
 under BEGIN IMMEDIATE. What is read is hashed again, so bytes that come back are the bytes of their root or an error.
@@ -97,11 +97,11 @@ class InputStore:
 
     def withdraw(self, setup: bytes, claim: int, root: bytes) -> None:
         """Take one promise back: nothing was signed about ``root``, so nobody relies on it."""
-        self._forget("setup = ? AND claim = ? AND root = ?", [setup, claim, root])
-
-    def release(self, setup: bytes, claim: int) -> None:
-        """Let everything go that was kept for a claim alone; call it when the claim is final or can never be."""
-        self._forget("setup = ? AND claim = ?", [setup, claim])
+        with FORM.errors(self.path), transaction(self._database):
+            self._database.execute(
+                "DELETE FROM promises WHERE setup = ? AND claim = ? AND root = ?", [setup, claim, root]
+            )
+            self._database.execute("DELETE FROM inputs WHERE root NOT IN (SELECT root FROM promises)")
 
     def read(self, root: bytes) -> bytes:
         """Return the input of this root; raises InputMissingError and InputStoreCorruptError."""
@@ -119,11 +119,6 @@ class InputStore:
         query = "SELECT root FROM promises WHERE setup = ? AND claim = ? ORDER BY root"
         with FORM.errors(self.path):
             return tuple(bytes(root) for (root,) in self._database.execute(query, [setup, claim]).fetchall())
-
-    def _forget(self, condition: str, values: list[bytes | int]) -> None:
-        with FORM.errors(self.path), transaction(self._database):
-            self._database.execute(f"DELETE FROM promises WHERE {condition}", values)
-            self._database.execute("DELETE FROM inputs WHERE root NOT IN (SELECT root FROM promises)")
 
 
 def _write_schema(database: Database) -> None:

@@ -29,20 +29,17 @@ def store(tmp_path):
         yield opened
 
 
-def test_inputs_are_kept_until_the_last_claim_lets_go(store):
+def test_inputs_are_kept_as_long_as_a_claim_needs_them(store):
     root = input_root(INPUT)
     assert store.keep(SETUP, 1, INPUT)
     assert not store.keep(SETUP, 1, INPUT)
     assert store.keep(SETUP, 2, INPUT)
     assert store.keep(b"\x06" * 32, 1, INPUT)
-    assert store.keep(SETUP, 1, OTHER)
-    store.release(SETUP, 1)
+    store.withdraw(SETUP, 1, root)
     assert (store.roots(SETUP, 1), store.roots(SETUP, 2)) == ((), (root,))
-    with pytest.raises(InputMissingError):
-        store.read(input_root(OTHER))
-    store.release(SETUP, 2)
+    store.withdraw(SETUP, 2, root)
     assert store.read(root) == INPUT
-    store.release(b"\x06" * 32, 1)
+    store.withdraw(b"\x06" * 32, 1, root)
     with pytest.raises(InputMissingError):
         store.read(root)
 
