@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bitvm import database
+from bitvm.daemon.config import Role
 from bitvm.files import write_new
 from bitvm.keys.journal import Journal, JournalError, JournalSeedError
 from bitvm.keys.seed import Seed, SeedError, sync_folder
@@ -153,10 +154,11 @@ def _digest(path: Path) -> str:
 # ---- bringing it back
 
 
-def restore(backup_file: Path, home_folder: Path, *, seed_file: Path | None = None) -> None:
+def restore(backup_file: Path, home_folder: Path, *, seed_file: Path | None = None, role: Role | None = None) -> None:
     """Make the home of a backup in a new or empty folder; raises BackupError, and then nothing is there.
 
-    seed_file: the party's seed, where the backup does not hold it. The home waits for its recovery.
+    seed_file: the party's seed, where the backup does not hold it. role: whose home it has to be, if that matters. The
+    home waits for its recovery.
     """
     home = home_folder.absolute()
     if home.exists() and not (home.is_dir() and not any(home.iterdir())):
@@ -165,6 +167,7 @@ def restore(backup_file: Path, home_folder: Path, *, seed_file: Path | None = No
         draft = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
         try:
             members = _unpack(backup_file, draft)
+            _check_role(backup_file, draft, role)
             _seed(backup_file, draft, members, seed_file)
             _check(backup_file, draft, members)
             recovery = {"version": VERSION, "restored_at": int(time.time())}
@@ -210,9 +213,9 @@ def _unpack(backup_file: Path, draft: Path) -> Mapping[str, _Member]:
 def _tar_errors(backup_file: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
+    except OSError as error:
         if error.filename == str(backup_file):
-            raise BackupError(f"{backup_file}: no such file") from None
+            raise BackupError(f"{backup_file}: cannot be read: {error.strerror}; name the file of a backup") from None
         raise
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise BackupError(f"{backup_file}: not a backup, or damaged: {error}; take another backup") from error
@@ -270,6 +273,12 @@ def _member(where: str, name: str, fields: Any) -> _Member:
         ):
             return _Member(digest, size)
     raise BackupError(f"{where}: {name}: sha256 and size needed, got {fields!r:.100}")
+
+
+def _check_role(backup_file: Path, draft: Path, role: Role | None) -> None:
+    found = (draft / "role").read_text(errors="replace").strip()
+    if role is not None and found != role:
+        raise BackupError(f"{backup_file}: the home of a {found:.20}, not of a {role}; use the {found:.20}'s `restore`")
 
 
 def _seed(backup_file: Path, draft: Path, members: Mapping[str, _Member], seed_file: Path | None) -> None:

@@ -98,6 +98,8 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
 
 def _init(side: Side, arguments: argparse.Namespace) -> int:
     if arguments.example:
+        if arguments.json:
+            raise CommandError("--json: the example is YAML, with comments; leave --json out")
         print(example(side.role), end="")
         return FINE
     config = Config.load(config_path(arguments), side.role)
@@ -144,7 +146,7 @@ def _show_backup(console: Console, written: dict[str, object]) -> None:
 
 def _restore(side: Side, arguments: argparse.Namespace) -> int:
     config = Config.load(config_path(arguments), side.role)
-    restore(arguments.file, config.data_dir, seed_file=arguments.seed)
+    restore(arguments.file, config.data_dir, seed_file=arguments.seed, role=side.role)
     answer(arguments, made_of(Home.open(config.data_dir, side.role), config), _show_restored)
     return FINE
 

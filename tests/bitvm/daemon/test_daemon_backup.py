@@ -213,6 +213,12 @@ def test_nothing_is_replaced(home, saved, tmp_path):
         restore(saved, tmp_path / "none" / "home")
 
 
+def test_the_home_of_another_role_is_not_made(saved, tmp_path):
+    words = r"saved\.tar: the home of a prover, not of a challenger; use the prover's `restore`"
+    refused(words, saved, tmp_path / "back", role="challenger")
+    restore(saved, tmp_path / "back", role="prover")
+
+
 @pytest.mark.parametrize("name", ["role", "identity", "journal.sqlite", "seed"])
 def test_what_is_no_whole_home_is_not_backed_up(home, tmp_path, name):
     (home / name).unlink()
@@ -251,7 +257,8 @@ def test_seeds(home, saved, tmp_path):
 
 def test_files_that_are_no_backups(tmp_path):
     back, made = tmp_path / "back", tmp_path / "made"
-    refused("no such file", made, back)
+    refused("made: cannot be read: No such file", made, back)
+    refused(f"{tmp_path}: cannot be read: Is a directory", tmp_path, back)
     made.write_bytes(b"")
     refused("not a backup, or damaged|does not begin", made, back)
     made.write_bytes(b"a text that is no tar file\n" * 100)
