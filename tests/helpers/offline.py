@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from bitcoin.core import COutPoint, CTransaction, CTxOut
@@ -20,19 +22,24 @@ from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.keys.journal import Journal
+from bitvm.keys.secrets import Secrets
 from bitvm.keys.seed import Seed
 from bitvm.script.engine import failing_input
 from bitvm.setup.exchange import exchange
-from bitvm.setup.session import Session
+from bitvm.setup.session import Session, SignedGraph
 
 
 def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def seed_of(party: str, salt: str = "") -> Seed:
+    return Seed(digest(f"seed {party} {salt}"))
+
+
 def new_session(party: str, parameters: Parameters, folder: Path, salt: str = "") -> Session:
     """A session with a seed of its own and one made-up coin."""
-    seed = Seed(digest(f"seed {party} {salt}"))
+    seed = seed_of(party, salt)
     key = TaprootKey(digest(f"coin {party} {salt}"))
     value = contribution(parameters, party) + 1_000
     outpoint = COutPoint(digest(f"outpoint {party} {salt}"), 0)
@@ -54,6 +61,18 @@ def parties_of(parameters: Parameters) -> list[str]:
     return list(all_parties(parameters.challengers))
 
 
+@lru_cache(maxsize=16)
+def agreed(parameters: Parameters, salt: str) -> tuple[dict[str, SignedGraph], CTransaction]:
+    """Agree on a set-up, once a process: seeds and coins are made up, so it is always the same; return Fund, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {party: new_session(party, parameters, Path(folder), salt) for party in parties_of(parameters)}
+        signed = dict(zip(sessions, exchange(list(sessions.values())).signed, strict=True))
+        fund = sessions[PROVER].fund([session.fund_signatures() for session in sessions.values()])
+        for session in sessions.values():
+            session._journal.close()
+    return signed, fund
+
+
 @dataclass
 class OfflineGame:
     """Parties that play by handing each other transactions; every input is judged by the engine before it counts."""
@@ -65,15 +84,15 @@ class OfflineGame:
     confirmed: dict[str, Confirmed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        parties = parties_of(self.parameters)
-        self.sessions = {party: new_session(party, self.parameters, self.folder, self.salt) for party in parties}
-        sessions = list(self.sessions.values())
-        self.signed = dict(zip(self.sessions, exchange(sessions).signed, strict=True))
+        self.signed, fund = agreed(self.parameters, self.salt)
         self.graph = self.signed[PROVER].graph
-        self.responders = {
-            party: Responder(self.signed[party], session.secrets) for party, session in self.sessions.items()
-        }
-        self.confirm("Fund", sessions[0].fund([session.fund_signatures() for session in sessions]))
+        self.secrets: dict[str, Secrets] = {}
+        for party, signed in self.signed.items():
+            seed = seed_of(party, self.salt)
+            journal = Journal.create(self.folder / f"{party}{self.salt}.sqlite", seed)
+            self.secrets[party] = Secrets(seed, journal, signed.setup_id, party)
+        self.responders = {party: Responder(self.signed[party], secrets) for party, secrets in self.secrets.items()}
+        self.confirm("Fund", fund)
 
     @property
     def position(self) -> Position:

@@ -7,7 +7,7 @@ from copy import copy
 from itertools import count
 from pathlib import Path
 
-from offline import OfflineGame, digest
+from offline import OfflineGame, seed_of
 
 from bitvm.game import prover
 from bitvm.game.computation import Computation
@@ -15,7 +15,6 @@ from bitvm.game.moves import Move
 from bitvm.game.responder import Responder
 from bitvm.keys.journal import Journal
 from bitvm.keys.secrets import Secrets
-from bitvm.keys.seed import Seed
 from regtest.accusations.accuser import accuser
 
 _forks = count()
@@ -27,7 +26,7 @@ def fork(game: OfflineGame, folder: Path) -> OfflineGame:
     other.confirmed = dict(game.confirmed)
     other.responders = {}
     for party, signed in game.signed.items():
-        seed = Seed(digest(f"seed {party} {game.salt}"))
+        seed = seed_of(party, game.salt)
         journal = Journal.create(folder / f"{party}-fork-{next(_forks)}.sqlite", seed)
         other.responders[party] = Responder(signed, Secrets(seed, journal, signed.setup_id, party))
     return other

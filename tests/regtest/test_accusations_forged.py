@@ -232,7 +232,7 @@ def test_nobody_else_can_sign_a_winning_witness(won, party):
     if party == "a stranger":
         signature = SigningKey(bytes([9]) * 32).sign(message, bytes(32))
     else:
-        signature = game.sessions[party].secrets.sign_schnorr(message)
+        signature = game.secrets[party].sign_schnorr(message)
     others = [list(wit.scriptWitness.stack) for wit in transaction.wit.vtxinwit[1:]]
     for forged in (signature, b"", signature + b"\x01"):
         resigned = template.with_witness([[*items[:-3], forged, *items[-2:]], *others])

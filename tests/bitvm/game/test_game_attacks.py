@@ -70,7 +70,7 @@ def resigned(game, name, transaction, hash_type):
     leaf = spent.leaf(spent.leaves[0])
     leaf_hash = spent.source.output(spent.output).tree.leaf_hash(leaf.name)
     message = taproot_sighash(template.unsigned, template.spent, 0, leaf_hash=leaf_hash, hash_type=hash_type)
-    signature = game.sessions[template.mover].secrets.sign_schnorr(message) + bytes([hash_type])
+    signature = game.secrets[template.mover].sign_schnorr(message) + bytes([hash_type])
     items = witness_of(transaction)
     items[-3 - leaf.signers.index(template.mover)] = signature
     return with_witness(transaction, items)
@@ -108,7 +108,7 @@ class HostileSigner:
     """Signs whatever its party's keys can sign, as often as it likes: no journal, no domain."""
 
     def __init__(self, game, party):
-        self._secrets = game.sessions[party].secrets
+        self._secrets = game.secrets[party]
         self._specs = {spec.path: spec for spec in key_plan(game.parameters) if spec.owner == party}
 
     def open(self, path, indices):

@@ -42,7 +42,7 @@ def attesters(game, tmp_path):
             if spec.owner == party and spec.field.startswith("attest_")
         }
         store = InputStore(tmp_path / f"{party}-inputs.sqlite")
-        key = game.sessions[PROVER].secrets.covenant.public_key
+        key = game.secrets[PROVER].covenant.public_key
         found[number] = Attester(game.responders[party]._secrets, store, setup, PROVER, key, specs)
     yield found
     for attester in found.values():
@@ -55,9 +55,7 @@ def new_round(game, data=INPUT):
         attempt: {challenger(number): public[f"Claim/{attest_field(number, attempt)}"] for number in NUMBERS}
         for attempt in range(game.parameters.tries)
     }
-    return AttestationRound(
-        game.sessions[PROVER].secrets, game.signed[PROVER].setup_id, 1, data, keys, game.parameters.quorum
-    )
+    return AttestationRound(game.secrets[PROVER], game.signed[PROVER].setup_id, 1, data, keys, game.parameters.quorum)
 
 
 def decide(game, attested):

@@ -318,20 +318,20 @@ def test_attestations_are_the_attesters(tmp_path):
         attempt: {name: public[f"Claim/{attest_field(number, attempt)}"] for number, name in enumerate(names, 1)}
         for attempt in range(2)
     }
-    asked = AttestationRound(game.sessions[PROVER].secrets, setup, 1, b"\1", keys, 2)
+    asked = AttestationRound(game.secrets[PROVER], setup, 1, b"\1", keys, 2)
     asked.next_try()
     request = asked.next_try()
     for name in names:
         plan = key_plan(game.parameters)
         specs = {(s.claim, s.attempt): s for s in plan if s.owner == name and s.field.startswith("attest_")}
-        key = game.sessions[PROVER].secrets.covenant.public_key
+        key = game.secrets[PROVER].covenant.public_key
         with InputStore(tmp_path / f"{name}-inputs.sqlite") as store:
-            asked.accept(Attester(game.sessions[name].secrets, store, setup, PROVER, key, specs).attest(request, ()))
+            asked.accept(Attester(game.secrets[name], store, setup, PROVER, key, specs).attest(request, ()))
     move = prover.decide(game.position, scene.run(b"\1"), asked.attested())[prover.BOND_DECISION]
     assert isinstance(move, Move)
     claim = game.signed_move(PROVER, move)
     for party in all_parties(2):
-        secrets = game.sessions[party].secrets
+        secrets = game.secrets[party]
         recalled = recall(game.graph, party, [claim])
         assert as_entries(secrets, recalled) == {str(entry.path): entry for entry in secrets._journal.entries()}
     assert list(recalled.messages) == ["Claim/attest_2_1"]

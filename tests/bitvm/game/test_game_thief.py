@@ -36,7 +36,7 @@ class Thief:
     """Signs whatever its party's keys can sign, as often as it likes: no journal."""
 
     def __init__(self, game: OfflineGame, party: str) -> None:
-        self._game, self._secrets = game, game.sessions[party].secrets
+        self._game, self._secrets = game, game.secrets[party]
         self._specs = {spec.path: spec for spec in key_plan(game.parameters) if spec.owner == party}
 
     def sign(self, path: str, message: object) -> Signature:

@@ -88,7 +88,7 @@ def _is_covenant(spent):
 
 
 def _witnesses(game, template, signatures):
-    own = game.sessions[template.mover].secrets
+    own = game.secrets[template.mover]
     slots = {(slot.template, slot.index, slot.party): signature for slot, signature in signatures.items()}
     witnesses = []
     for index, spent in enumerate(template.inputs):

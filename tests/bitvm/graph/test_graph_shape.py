@@ -245,9 +245,9 @@ def test_every_key_has_its_own_path_in_the_journal(claims):
     plan = key_plan(claims.parameters)
     assert {spec.claim for spec in plan} == {1, 2, 3}
     assert {spec.attempt for spec in plan} == {0, 1}
-    for party, session in claims.sessions.items():
+    for party, secrets in claims.secrets.items():
         own = [spec for spec in plan if spec.owner == party]
-        paths = {session.secrets._one_time_path(spec) for spec in own}
+        paths = {secrets._one_time_path(spec) for spec in own}
         assert len(paths) == len(own)
         assert {(path.claim, path.attempt) for path in paths} == {(spec.claim, spec.attempt) for spec in own}
         assert not any("#" in str(path) for path in paths)
@@ -255,7 +255,7 @@ def test_every_key_has_its_own_path_in_the_journal(claims):
 
 def claim_witnesses(game, name, leaf_name, before):
     """The witnesses of a claim of zero roots, signed by everybody who has to."""
-    template, prover = game.graph[name], game.sessions[PROVER].secrets
+    template, prover = game.graph[name], game.secrets[PROVER]
     slot = template.inputs[0]
     leaf = slot.leaf(leaf_name)
     specs = {spec.path: spec for spec in key_plan(game.parameters)}
@@ -263,8 +263,8 @@ def claim_witnesses(game, name, leaf_name, before):
     attested = {}
     for field in leaf.attesters:
         spec = specs[f"{name}/{field}"]
-        attested |= game.sessions[spec.owner].secrets.sign_once([(spec, bytes(24))])
-    schnorr = [game.sessions[party].secrets.sign_schnorr(template.sighash(0, leaf_name)) for party in leaf.signers]
+        attested |= game.secrets[spec.owner].sign_once([(spec, bytes(24))])
+    schnorr = [game.secrets[party].sign_schnorr(template.sighash(0, leaf_name)) for party in leaf.signers]
     listed = [bytes(24)] * (game.parameters.width - 1)
     witnesses = [template.input_witness(0, leaf_name, leaf.witness(schnorr, fields | attested, listed))]
     if before:
@@ -287,7 +287,7 @@ def test_a_claim_is_made_after_the_one_before_by_any_quorum_at_any_try(claims):
     first, second = (claim_witnesses(claims, "Claim#2", leaf, True) for leaf in names[:2])
     mixed = [[*first[0][:-2], *second[0][-2:]], first[1]]
     assert failing_input(graph["Claim#2"].with_witness(mixed), graph["Claim#2"].spent) == 0
-    stranger = claims.sessions["challenger1"].secrets.stake
+    stranger = claims.secrets["challenger1"].stake
     forged = [first[0], [stranger.sign_input(graph["Claim#2"].unsigned, 1, graph["Claim#2"].spent)]]
     assert failing_input(graph["Claim#2"].with_witness(forged), graph["Claim#2"].spent) == 1
 

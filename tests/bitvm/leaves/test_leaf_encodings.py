@@ -135,7 +135,7 @@ def retyped(game: OfflineGame, name: str, hash_type: int, annex: bytes | None = 
     sighash = taproot_sighash(
         template.unsigned, template.spent, 0, leaf_hash=leaf_hash, hash_type=hash_type, annex=annex
     )
-    signature = game.sessions[template.mover].secrets.covenant.sign(sighash) + bytes([hash_type])
+    signature = game.secrets[template.mover].covenant.sign(sighash) + bytes([hash_type])
     stacks = [list(w.scriptWitness.stack) for w in confirmed.wit.vtxinwit]
     stacks[0][-3 - leaf.signers.index(template.mover)] = signature
     stacks[0] += [annex] if annex is not None else []
