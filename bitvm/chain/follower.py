@@ -26,7 +26,15 @@ from enum import StrEnum
 
 from bitcoin.core import CTransaction
 
-from bitvm.chain.interface import BlockExtract, BlockId, BlockSource, ChainError, PrunedBlockError, UnknownBlockError
+from bitvm.chain.interface import (
+    BlockExtract,
+    BlockId,
+    BlockSource,
+    ChainError,
+    HashSource,
+    PrunedBlockError,
+    UnknownBlockError,
+)
 from bitvm.chain.sightings import Sighting, Sightings, wtxid
 
 WINDOW = 2_016
@@ -101,13 +109,14 @@ class Follower:
         *,
         confirmations: int,
         stall_after: float,
-        second: BlockSource | None = None,
+        second: HashSource | None = None,
         window: int = WINDOW,
     ) -> None:
         """Ask nothing yet.
 
         confirmations: the deepest reorganisation within the guarantees, in blocks. stall_after: seconds without a new
-        block that are too many. second: another node to compare with. window: block hashes to remember.
+        block that are too many. second: another node to compare with; it is asked in every tick, so it answers from
+        what it knows (`bitvm.chain.second`). window: block hashes to remember.
         """
         if window <= confirmations:
             raise ValueError(f"a window of {window} blocks cannot judge a reorganisation of {confirmations}")
@@ -251,11 +260,11 @@ class Follower:
             try:
                 yield from self._compare(self._second)
             except UnknownBlockError:
-                return  # its chain changed between two questions; the next tick asks again
+                return  # it is not known yet, or its chain has changed since the tip was told; the next tick asks again
             except ChainError as error:
                 yield Alarm(AlarmKind.SECOND_UNREACHABLE, 0, f"the second node does not answer: {error}")
 
-    def _compare(self, second: BlockSource) -> Iterator[Alarm]:
+    def _compare(self, second: HashSource) -> Iterator[Alarm]:
         """Compare what is read with the second node's blocks at the same heights, newest first."""
         tip, other = self._tip, second.tip()
         if tip is None:

@@ -63,8 +63,8 @@ class BlockExtract:
     transactions: tuple[CTransaction, ...]
 
 
-class BlockSource(Protocol):
-    """The active chain block by block, as a node has it now."""
+class HashSource(Protocol):
+    """The hashes of the active chain, as a node has it now."""
 
     def tip(self) -> BlockId:
         """Newest block of the active chain."""
@@ -73,6 +73,10 @@ class BlockSource(Protocol):
     def block_hash(self, height: int) -> bytes:
         """Hash of the active block at `height`; UnknownBlockError where there is none."""
         ...
+
+
+class BlockSource(HashSource, Protocol):
+    """The active chain block by block, as a node has it now."""
 
     def extract(self, block_hash: bytes, txids: Collection[bytes]) -> BlockExtract:
         """The transactions among `txids` in a block, active or stale; UnknownBlockError, PrunedBlockError."""

@@ -2,35 +2,35 @@
 
 `RemoteNode` keeps no index and remembers nothing: every answer is the node's, as it is now. It needs no `txindex` and
 no wallet, and reads blocks only by name, so a pruned node serves as long as it keeps the blocks that are asked for. It
-is used by one thread at a time. The node is version 28 or later (TRUC packages, spends in the mempool).
+is used by one thread at a time. The node is version 29 or later (packages with ephemeral dust).
 
-Every error is a ChainError. NodeUnreachableError means that there is no usable answer: the node is off, still starting,
-overloaded, or refuses the credentials. A node that restarts writes a new cookie; the file is read again when the old
-one is refused. What the node says about a transaction is raised as `Rejected`, in the node's own words.
+Every error is a ChainError. NodeUnreachableError means that there is no answer in time: the node is off, still
+starting, overloaded, or refuses the credentials; BadAnswerError, that the answer makes no sense. A node that restarts
+writes a new cookie; the file is read again when the old one is refused. What the node says about a transaction is
+raised as `Rejected`, in the node's own words.
 
 Amounts are satoshi, feerates satoshi per virtual byte; hashes and ids are 32 bytes in internal order.
 """
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from bitcoin.core import COutPoint, CTransaction, CTxOut
 from bitcoin.core.script import CScript
 
+from bitvm.chain.answers import NO_PARENT, Answer
 from bitvm.chain.blocks import BLOCK_WEIGHT_LIMIT
 from bitvm.chain.interface import (
     BlockExtract,
     BlockId,
-    ChainError,
     PrunedBlockError,
     Rejected,
     UnknownBlockError,
 )
-from bitvm.chain.rpc import CALL_TIMEOUT, Cookie, Rpc, RpcError
+from bitvm.chain.rpc import ANSWER_LIMIT, CALL_TIMEOUT, BadAnswerError, Cookie, Rpc, RpcError
+from bitvm.chain.scan import scan
 from bitvm.script.weight import txid
 
 RPC_NOT_FOUND = -5
@@ -43,11 +43,6 @@ NO_BURN_LIMIT = 21_000_000
 CONSEQUENCES = ("min relay fee not met", "package-not-validated")
 """Reasons for one transaction of a package that may only follow from what is wrong with another."""
 
-SCAN_TIMEOUT = 3_600
-"""Seconds for a scan of all coins; minutes on the main network."""
-SCAN_PATIENCE = 30.0
-"""Seconds to wait for somebody else's scan to end, and between two questions whether it has."""
-SCAN_PAUSE = 0.05
 RECENT_BLOCKS = 6
 """Newest blocks that are searched for a refused transaction whose outputs are all spent."""
 PRICED_BLOCKS = 3
@@ -55,14 +50,6 @@ PRICED_BLOCKS = 3
 NEARLY_FULL = 0.9
 LONGEST_TARGET = 1_008
 """Blocks ahead for which a node estimates at most."""
-
-_COIN = 100_000_000
-_PER_KILOBYTE = 1_000
-_NO_PARENT = "00" * 32
-
-
-class ScanBusyError(ChainError):
-    """The node scans its coins for somebody else; it does one scan at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +104,31 @@ class RemoteNode:
     """A node; `access` is http://user:password@host:port, or the `Cookie` of a node."""
 
     def __init__(
-        self, access: str | Cookie, *, block_weight: int = BLOCK_WEIGHT_LIMIT, timeout: float = CALL_TIMEOUT
+        self,
+        access: str | Cookie,
+        *,
+        block_weight: int = BLOCK_WEIGHT_LIMIT,
+        timeout: float = CALL_TIMEOUT,
+        limit: int = ANSWER_LIMIT,
     ) -> None:
         """Ask nothing yet; ChainError if `access` is no such URL.
 
-        block_weight: where miners of this network call a block full. timeout: seconds until a call counts as failed.
+        block_weight: where miners of this network call a block full. timeout: seconds for a whole call. limit: bytes
+        of an answer.
         """
         self._access = access
         self._block_weight = block_weight
-        self._rpc = Rpc(access, timeout=timeout)
+        self._rpc = Rpc(access, timeout=timeout, limit=limit)
 
     # ---- calls
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Call the node; fractions come back as Decimal. RpcError is the node's own, else NodeUnreachableError."""
+        """Call the node; fractions come back as Decimal. Raises the errors of an `Rpc`."""
         return self._rpc(method, *arguments)
+
+    def ask(self, method: str, *arguments: object) -> Answer:
+        """Call the node, and read what it answers strictly; BadAnswerError is raised by what is read."""
+        return Answer(method, self.call(method, *arguments))
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -154,17 +151,22 @@ class RemoteNode:
 
     def tip(self) -> BlockId:
         """See `BlockSource`."""
-        return self._block_id(_internal(self.call("getbestblockhash")))
+        return self.header(self.ask("getbestblockhash").hash())[0]
 
     def tip_if_not(self, known: BlockId | None) -> BlockId | None:
         """The tip, or None if it still is `known`, in one question."""
-        best = _internal(self.call("getbestblockhash"))
-        return None if known is not None and best == known.hash else self._block_id(best)
+        best = self.ask("getbestblockhash").hash()
+        return None if known is not None and best == known.hash else self.header(best)[0]
+
+    def header(self, block_hash: bytes) -> tuple[BlockId, bytes]:
+        """A block and the hash of the one before (zeros at genesis), active or stale; UnknownBlockError."""
+        header = self._of_block(block_hash, "getblockheader", block_hash[::-1].hex())
+        return BlockId(header["height"].whole(), block_hash), _parent(header)
 
     def block_hash(self, height: int) -> bytes:
         """See `BlockSource`."""
         try:
-            return _internal(self.call("getblockhash", height))
+            return self.ask("getblockhash", height).hash()
         except RpcError as error:
             if error.code != RPC_INVALID_PARAMETER:
                 raise
@@ -179,14 +181,12 @@ class RemoteNode:
     def listing(self, block_hash: bytes) -> BlockListing:
         """The ids of the transactions in a block, active or stale; UnknownBlockError, PrunedBlockError."""
         block = self._of_block(block_hash, "getblock", block_hash[::-1].hex(), 1)
-        parent = _internal(block.get("previousblockhash", _NO_PARENT))
-        return BlockListing(BlockId(block["height"], block_hash), parent, tuple(map(_internal, block["tx"])))
+        return BlockListing(BlockId(block["height"].whole(), block_hash), _parent(block), block["tx"].hashes())
 
     def confirmed_transaction(self, tx_id: bytes, block_hash: bytes) -> CTransaction:
         """The transaction `tx_id` of a block that holds it; UnknownBlockError, PrunedBlockError."""
-        return _decoded(
-            self._of_block(block_hash, "getrawtransaction", tx_id[::-1].hex(), False, block_hash[::-1].hex())
-        )
+        raw = self._of_block(block_hash, "getrawtransaction", tx_id[::-1].hex(), False, block_hash[::-1].hex())
+        return raw.transaction(tx_id)
 
     # ---- mempool
 
@@ -197,12 +197,12 @@ class RemoteNode:
 
     def mempool_txids(self) -> tuple[bytes, ...]:
         """Ids of everything in the mempool."""
-        return tuple(map(_internal, self.call("getrawmempool")))
+        return self.ask("getrawmempool").hashes()
 
     def waiting_transaction(self, tx_id: bytes) -> CTransaction | None:
         """The transaction in the mempool, or None if it is not there (any more)."""
         raw = self._or_none("getrawtransaction", tx_id[::-1].hex())
-        return None if raw is None else _decoded(raw)
+        return None if raw is None else raw.transaction(tx_id)
 
     def mempool_entry(self, tx_id: bytes) -> MempoolEntry | None:
         """Size and fees of a waiting transaction, or None if it does not wait."""
@@ -210,17 +210,21 @@ class RemoteNode:
         if entry is None:
             return None
         fees = entry["fees"]
-        return MempoolEntry(entry["vsize"], satoshi(fees["base"]), entry["descendantsize"], satoshi(fees["descendant"]))
+        return MempoolEntry(
+            vsize=entry["vsize"].whole(),
+            fee=fees["base"].satoshi(),
+            descendants_vsize=entry["descendantsize"].whole(),
+            descendants_fee=fees["descendant"].satoshi(),
+        )
 
     def mempool_spenders(self, outpoints: Sequence[COutPoint]) -> Mapping[COutPoint, bytes]:
         """Which of `outpoints` are spent in the mempool, and by the transactions of which ids."""
         asked = [{"txid": outpoint.hash[::-1].hex(), "vout": outpoint.n} for outpoint in outpoints]
-        answers = self.call("gettxspendingprevout", asked) if asked else []
-        return {
-            outpoint: _internal(answer["spendingtxid"])
-            for outpoint, answer in zip(outpoints, answers, strict=True)
-            if "spendingtxid" in answer
-        }
+        answers = list(self.ask("gettxspendingprevout", asked).items()) if asked else []
+        if len(answers) != len(asked):
+            raise BadAnswerError("gettxspendingprevout", f"{len(answers)} outputs, {len(asked)} were asked for")
+        spenders = zip(outpoints, (answer.get("spendingtxid") for answer in answers), strict=True)
+        return {outpoint: spender.hash() for outpoint, spender in spenders if spender is not None}
 
     # ---- coins
 
@@ -229,68 +233,49 @@ class RemoteNode:
 
         With `include_mempool`, outputs of waiting transactions exist, and what these spend is spent.
         """
-        found = self.call("gettxout", outpoint.hash[::-1].hex(), outpoint.n, include_mempool)
-        if found is None:
+        found = self.ask("gettxout", outpoint.hash[::-1].hex(), outpoint.n, include_mempool)
+        if found.missing:
             return None
-        script = CScript(bytes.fromhex(found["scriptPubKey"]["hex"]))
-        return Unspent(CTxOut(satoshi(found["value"]), script), found["confirmations"], found["coinbase"])
+        output = CTxOut(found["value"].satoshi(), CScript(found["scriptPubKey"]["hex"].raw()))
+        return Unspent(output, found["confirmations"].whole(), found["coinbase"].flag())
 
     def coins_of(self, script_pubkey: bytes) -> Mapping[COutPoint, Unspent]:
         """All confirmed coins on a script, whatever waits in the mempool; minutes on a large chain.
 
-        ScanBusyError when the node scans for somebody else for longer than `SCAN_PATIENCE` seconds.
+        ScanBusyError when the node scans for somebody else all the time.
         """
-        patient = Rpc(self._access, timeout=SCAN_TIMEOUT)
-        try:
-            answer = self._scan(patient, script_pubkey)
-        finally:
-            patient.close()
-        script = CScript(script_pubkey)
+        answer, script = scan(self._access, script_pubkey), CScript(script_pubkey)
+        height = answer["height"].whole()
         return {
-            COutPoint(_internal(each["txid"]), each["vout"]): Unspent(
-                CTxOut(satoshi(each["amount"]), script), answer["height"] - each["height"] + 1, each["coinbase"]
+            COutPoint(each["txid"].hash(), each["vout"].whole()): Unspent(
+                CTxOut(each["amount"].satoshi(), script), height - each["height"].whole() + 1, each["coinbase"].flag()
             )
-            for each in answer["unspents"]
+            for each in answer["unspents"].items()
         }
-
-    @staticmethod
-    def _scan(rpc: Rpc, script_pubkey: bytes) -> Any:
-        """Let the node scan as soon as it is free for that."""
-        deadline = time.monotonic() + SCAN_PATIENCE
-        while True:
-            try:
-                return rpc("scantxoutset", "start", [{"desc": f"raw({script_pubkey.hex()})"}])
-            except RpcError as error:
-                if "already in progress" not in error.message:
-                    raise
-                if time.monotonic() > deadline:
-                    text = "the node scans its coins for somebody else; ask again when it is done"
-                    raise ScanBusyError(text) from error
-            time.sleep(SCAN_PAUSE)
 
     # ---- the node and its market
 
     def info(self) -> NodeInfo:
         """What the node says of itself."""
-        chain, network = self.call("getblockchaininfo"), self.call("getnetworkinfo")
-        warnings = chain["warnings"]
+        chain, network = self.ask("getblockchaininfo"), self.ask("getnetworkinfo")
+        prune_height = chain.get("pruneheight")
         return NodeInfo(
-            network=chain["chain"],
-            blocks=chain["blocks"],
-            headers=chain["headers"],
-            initial_download=chain["initialblockdownload"],
-            pruned=chain["pruned"],
-            prune_height=chain.get("pruneheight"),
-            version=network["subversion"],
-            peers=network["connections"],
-            median_time=chain["mediantime"],
-            warnings=tuple(warnings) if isinstance(warnings, list) else (warnings,) if warnings else (),
+            network=chain["chain"].text(),
+            blocks=chain["blocks"].whole(),
+            headers=chain["headers"].whole(),
+            initial_download=chain["initialblockdownload"].flag(),
+            pruned=chain["pruned"].flag(),
+            prune_height=None if prune_height is None else prune_height.whole(),
+            version=network["subversion"].text(),
+            peers=network["connections"].whole(),
+            median_time=chain["mediantime"].whole(),
+            warnings=chain["warnings"].texts(),
         )
 
     def minimum_feerate(self) -> float:
         """What a transaction must pay to be relayed by this node now; rises when its mempool is full."""
-        pool = self.call("getmempoolinfo")
-        return max(_feerate(pool["mempoolminfee"]), _feerate(pool["minrelaytxfee"]))
+        pool = self.ask("getmempoolinfo")
+        return max(pool["mempoolminfee"].feerate(), pool["minrelaytxfee"].feerate())
 
     def market_feerate(self, blocks: int) -> float:
         """What confirms within about `blocks` blocks: the node's estimate, the minimum, and what full blocks took.
@@ -298,22 +283,24 @@ class RemoteNode:
         A node without an estimate (young, restarted) still sees what the newest blocks that had no room left took,
         and in a sudden rush these are ahead of the estimate.
         """
-        answer = self.call("estimatesmartfee", min(max(blocks, 1), LONGEST_TARGET), "economical")
-        estimate = _feerate(answer["feerate"]) if "feerate" in answer else 0.0
-        return max(estimate, self.minimum_feerate(), self._price_of_full_blocks())
+        found = self.ask("estimatesmartfee", min(max(blocks, 1), LONGEST_TARGET), "economical").get("feerate")
+        return max(0.0 if found is None else found.feerate(), self.minimum_feerate(), self._price_of_full_blocks())
 
     def _price_of_full_blocks(self) -> float:
         """What the cheapest tenth of the newest full block paid; 0 where none of the newest blocks is full."""
         height = self.tip().height
         for number in range(height, max(height - PRICED_BLOCKS, 0), -1):
             try:
-                stats = self.call("getblockstats", number, ["total_weight", "feerate_percentiles"])
+                stats = self.ask("getblockstats", number, ["total_weight", "feerate_percentiles"])
             except RpcError as error:
                 if error.code != RPC_INVALID_PARAMETER and "pruned" not in error.message:
                     raise
                 return 0.0  # replaced by a shorter chain since, or deleted: there is no price to learn
-            if stats["total_weight"] >= NEARLY_FULL * self._block_weight:
-                return float(stats["feerate_percentiles"][0] + 1)  # the node rounds down
+            if stats["total_weight"].whole() >= NEARLY_FULL * self._block_weight:
+                cheapest = next(stats["feerate_percentiles"].items(), None)
+                if cheapest is None:
+                    raise BadAnswerError("getblockstats", "a full block without feerates")
+                return float(cheapest.whole() + 1)  # the node rounds down
         return 0.0
 
     # ---- packages
@@ -344,19 +331,17 @@ class RemoteNode:
 
     def _offer_together(self, package: Sequence[CTransaction], raw: Sequence[str]) -> None:
         try:
-            answer = self.call("submitpackage", list(raw), NO_FEERATE_LIMIT, NO_BURN_LIMIT)
+            answer = self.ask("submitpackage", list(raw), NO_FEERATE_LIMIT, NO_BURN_LIMIT)
         except RpcError as error:
             raise Rejected(txid(package[-1]), error.message) from error
-        if answer["package_msg"] == "success":
+        verdict = answer["package_msg"].text()
+        if verdict == "success":
             return
-        errors = [
-            (_internal(result["txid"]), str(result["error"]))
-            for result in answer["tx-results"].values()
-            if "error" in result
-        ]
+        results = [(result["txid"].hash(), result.get("error")) for result in answer["tx-results"].values()]
+        errors = [(tx_id, error.text()) for tx_id, error in results if error is not None]
         # A fee-less parent is always short of fees when its child fails: the child's own reason comes first.
         errors.sort(key=lambda error: error[1].startswith(CONSEQUENCES))
-        refused, reason = errors[0] if errors else (txid(package[-1]), answer["package_msg"])
+        refused, reason = errors[0] if errors else (txid(package[-1]), verdict)
         raise Rejected(refused, reason)
 
     def _not_confirmed(self, package: Sequence[CTransaction]) -> list[CTransaction]:
@@ -378,14 +363,11 @@ class RemoteNode:
 
     # ---- answers
 
-    def _block_id(self, block_hash: bytes) -> BlockId:
-        return BlockId(self.call("getblockheader", block_hash[::-1].hex())["height"], block_hash)
-
-    def _of_block(self, block_hash: bytes, method: str, *arguments: object) -> Any:
+    def _of_block(self, block_hash: bytes, method: str, *arguments: object) -> Answer:
         """Call about a block."""
         name = block_hash[::-1].hex()
         try:
-            return self.call(method, *arguments)
+            return self.ask(method, *arguments)
         except RpcError as error:
             if "pruned" in error.message:
                 raise PrunedBlockError(f"block {name}: {error.message}") from error
@@ -393,30 +375,17 @@ class RemoteNode:
                 raise
             raise UnknownBlockError(f"no block {name}: {error.message}") from error
 
-    def _or_none(self, method: str, *arguments: object) -> Any:
+    def _or_none(self, method: str, *arguments: object) -> Answer | None:
         """Call about something that may have left the mempool since it was listed."""
         try:
-            return self.call(method, *arguments)
+            return self.ask(method, *arguments)
         except RpcError as error:
             if error.code != RPC_NOT_FOUND:
                 raise
             return None
 
 
-def satoshi(amount: Decimal | int) -> int:
-    """Bitcoins, as a node writes them, in satoshi."""
-    return int(amount * _COIN)
-
-
-def _internal(name: str) -> bytes:
-    """A hash as explorers show it, in internal order."""
-    return bytes.fromhex(name)[::-1]
-
-
-def _decoded(raw: str) -> CTransaction:
-    return CTransaction.deserialize(bytes.fromhex(raw))
-
-
-def _feerate(per_kilobyte: Decimal | int) -> float:
-    """A node's feerate, in bitcoins a thousand virtual bytes, in satoshi a virtual byte."""
-    return float(per_kilobyte * _COIN / _PER_KILOBYTE)
+def _parent(block: Answer) -> bytes:
+    """The hash of the block before, which genesis does not have."""
+    parent = block.get("previousblockhash")
+    return NO_PARENT if parent is None else parent.hash()

@@ -3,6 +3,8 @@
     tick    look at the node once; bring the wallet up to date; take up set-ups that are new; let each set-up follow,
             decide and act; publish what was found
 
+The second node, which is somebody else's, is asked in a thread of its own: no tick waits for it.
+
 Ticks come every few seconds, sooner when the node hints at a block or a run has ended. A tick is done in a thread, one
 at a time: it alone writes to the stores and talks to the node, so that nothing is ever done by two at once. The loop
 itself stays free for the network, whatever a tick takes. Runs of the machine go on in other threads.
@@ -16,13 +18,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
 
 import trio
 
 from bitvm.chain.follower import Follower
 from bitvm.chain.interface import BlockId, ChainError
 from bitvm.chain.payer import Payer
+from bitvm.chain.second import SecondNode
 from bitvm.chain.shared import SharedSource
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.backup import BackupError
@@ -42,6 +44,9 @@ _log = get_logger(__name__)
 TAKE_UP_SECONDS = 10.0
 """How long one tick loads set-ups, each of which takes a second or more; the one that is begun is finished."""
 
+SECOND_PATIENCE = 60.0
+"""Seconds, besides the pause between two looks, after which what the second node has shown is too old."""
+
 Task = Callable[["Daemon"], Awaitable[None]]
 """Something that runs beside the ticks for as long as the daemon does."""
 
@@ -58,11 +63,13 @@ class Daemon:
         self.board = Board()
         self.engagements: dict[str, Engagement] = {}
         self.computations = Computations(place.config.engine, place.config.computations.workers, run)
+        patience = place.config.node.poll_seconds + SECOND_PATIENCE
+        self.second = None if place.second is None else SecondNode(place.second, patience=patience)
+        """Looked at beside the ticks."""
         self.writer = trio.CapacityLimiter(1)
         """Whoever holds it may use the stores and the node."""
         self._make_role = make_role
         self._source = SharedSource(place.node)
-        self._second = None if place.second is None else SharedSource(place.second)
         self._recovery = Recovery(place)
         self._payer = Payer(place.node, place.purse, max_feerate=place.config.fees.max_feerate)
         self._treasury = Treasury(place)
@@ -87,6 +94,8 @@ class Daemon:
         with self.place.home.lock():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_on_signal, nursery.cancel_scope)
+                if self.second is not None:
+                    nursery.start_soon(self._watch, self.second)
                 for task in tasks:
                     nursery.start_soon(task, self)
                 await self._loop(nursery)
@@ -104,6 +113,15 @@ class Daemon:
             self.board.publish(snapshot)
             with trio.move_on_after(0 if self._more else self.place.config.node.poll_seconds):
                 await self._wake.wait()
+
+    async def _watch(self, second: SecondNode) -> None:
+        """Look at the second node again and again; whatever it does, the daemon goes on."""
+        while True:
+            try:
+                await trio.to_thread.run_sync(second.look, abandon_on_cancel=True)
+            except Exception:  # then what it has shown grows too old, which is told
+                _log.exception("second node not looked at")
+            await trio.sleep(self.place.config.node.poll_seconds)
 
     async def _stop_on_signal(self, scope: trio.CancelScope) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
@@ -149,10 +167,6 @@ class Daemon:
         except ChainError as error:
             notices.append(Notice(NoticeKind.NODE_UNREACHABLE, Severity.CRITICAL, f"the node: {error}"))
             return None
-        finally:
-            if self._second is not None:
-                with suppress(ChainError):  # the followers ask again, and say that it does not answer
-                    self._second.refresh()
 
     def _check_network(self) -> None:
         """Refuse a node of another network: what is sent there is lost."""
@@ -235,7 +249,7 @@ class Daemon:
             sightings,
             confirmations=bench.parameters.confirmations,
             stall_after=self.place.config.node.stall_seconds,
-            second=self._second,
+            second=self.second,
         )
         return Engagement(
             bench,

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
-from bitvm.chain.rpc import CALL_TIMEOUT, Cookie
 from bitvm.daemon.computations import Computations
-from bitvm.daemon.config import Config, ConfigError, Endpoint, Role
+from bitvm.daemon.config import Config, Endpoint, Role
 from bitvm.daemon.home import Home
 from bitvm.daemon.role import Bench
 from bitvm.daemon.store import DaemonStore
@@ -26,7 +25,9 @@ from bitvm.setup.plan import SetupPlan
 from lvm.elf import load_elf
 
 SECOND_TIMEOUT = 10.0
-"""Seconds until a call to the second node counts as failed: nothing that is urgent waits for it."""
+"""Seconds until a call to the second node counts as failed."""
+SECOND_ANSWER_LIMIT = 64_000
+"""Bytes of the longest answer that is read from the second node, which is asked for hashes and headers alone."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,11 @@ def open_workplace(config: Config, role: Role) -> Iterator[Workplace]:
             stack.enter_context(stores(home.daemon_path)),
             stack.enter_context(InputStore(home.inputs_path)),
             stack.enter_context(purses(home.wallet_path, home.wallet_key())),
-            stack.enter_context(node_of(config.node)),
-            None if config.second_node is None else stack.enter_context(node_of(config.second_node, SECOND_TIMEOUT)),
+            stack.enter_context(RemoteNode(config.node.access)),
+            None if config.second_node is None else stack.enter_context(second_node(config.second_node)),
         )
 
 
-def node_of(endpoint: Endpoint, timeout: float = CALL_TIMEOUT) -> RemoteNode:
-    """Return the client of a node that a configuration names; asks nothing yet. timeout: seconds, for each call."""
-    if endpoint.url is not None:
-        return RemoteNode(endpoint.url, timeout=timeout)
-    if endpoint.cookie is None:
-        raise ConfigError("node: neither cookie nor url is given; give one of them")
-    return RemoteNode(Cookie(endpoint.cookie, endpoint.host, endpoint.port), timeout=timeout)
+def second_node(endpoint: Endpoint) -> RemoteNode:
+    """Return the client of somebody else's node, which is not trusted with our time or memory; asks nothing yet."""
+    return RemoteNode(endpoint.access, timeout=SECOND_TIMEOUT, limit=SECOND_ANSWER_LIMIT)

@@ -70,6 +70,8 @@ class Company:
             daemon = self.daemons[name]
             while True:
                 self._now += 1
+                if daemon.second is not None:
+                    daemon.second.look()
                 self.snapshots[name] = daemon.tick(self._now)
                 self._remember(daemon)
                 loaded = self.snapshots[name].acted is not None or self.snapshots[name].tip is None

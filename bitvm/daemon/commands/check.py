@@ -25,6 +25,7 @@ from bitvm.daemon.commands.snapshots import from_daemon, from_home
 from bitvm.daemon.config import Config
 from bitvm.daemon.home import HomeError
 from bitvm.daemon.store import DaemonStoreError
+from bitvm.daemon.workplace import second_node
 from bitvm.database import copy
 from bitvm.setup.archive import UnfinishedSetupError
 from bitvm.setup.input_store import InputStoreError
@@ -52,8 +53,8 @@ class Line:
 LEAST_FREE = 1_000_000_000
 """Bytes that should be free where the home is."""
 VERY_LEAST_FREE = 100_000_000
-LEAST_VERSION = 28
-"""Of a node: TRUC packages, and spends in the mempool by RPC."""
+LEAST_VERSION = 29
+"""Of a node, Core or Knots: packages with ephemeral dust, which our anchors are."""
 LEAST_PEERS = 4
 BLOCK_SECONDS = 600
 CLOCK_SECONDS = 2 * 3_600
@@ -211,7 +212,7 @@ def _second(desk: Desk) -> Iterator[Line]:
         yield Line("second node", Mark.WARNING, "none is configured", fix)
         return
     try:
-        with RemoteNode(endpoint.access, timeout=10) as second:
+        with second_node(endpoint) as second:
             yield _compared(desk.node, second)
     except ChainError as error:
         yield Line("second node", Mark.WARNING, str(error), f"see the node at {endpoint.address}")
