@@ -314,8 +314,11 @@ def _flatten(path: Path, content: object) -> Iterator[tuple[Name, object]]:
         raise ConfigError(f"{path}: holds no fields; write 'field: value' lines")
     for key, value in content.items():
         if key in SECTIONS and key:
-            if value is None or value == "none":
+            if value == "none":
                 continue
+            if not value:  # who writes its name alone wants something, and would get nothing
+                inside = ", ".join(name.field for name in NAMES if name.section == key)
+                raise ConfigError(f"{path}: {key}: holds no fields; give one of {inside}, or leave the section out")
             if not isinstance(value, dict):
                 raise ConfigError(f"{path}: {key}: is a section; write its fields below it, indented")
             for inner, inner_value in value.items():

@@ -165,6 +165,11 @@ def test_unknown_fields_are_refused_with_the_nearest_name(tmp_path: Path, label:
         ({"node": {"cookie": "c"}}, "FILE: data_dir: missing; add it, or set BITVM_DATA_DIR"),
         ({"data_dir": "d"}, "FILE: node: give node.cookie"),
         ({"data_dir": "d", "node": 5}, "FILE: node: is a section"),
+        (
+            SMALL | {"second_node": {}},
+            "FILE: second_node: holds no fields; give one of host, port, cookie, url, or leave",
+        ),
+        (SMALL | {"alerts": None}, "FILE: alerts: holds no fields; give one of command, repeat_seconds"),
         ({**SMALL, "second_node": {"port": 1}}, "FILE: second_node: give second_node.cookie"),
         ({**SMALL, "listen": "a:1", "http": "a:1"}, "FILE: http: a:1 is taken by listen; choose another port"),
     ],
