@@ -116,8 +116,11 @@ def _on_bond(position: Position, computation: Computation, attested: Attested | 
 
 def _on_slot(position: Position, computation: Computation, attested: Attested | None) -> Decision:
     """Claim, or take the slot back where the program accepted nothing that could be claimed."""
-    if position.has("Withdraw") or not computation.accepted:
-        return _withdraw(position, "the run is not accepted", alarm=True)
+    if position.has("Withdraw"):
+        return _withdraw(position, "there is nothing to claim")
+    if not computation.accepted:
+        why = f"the run on the input {computation.input_root.hex()} is not accepted, so this slot claims nothing"
+        return _withdraw(position, why, alarm=True)
     if not position.buried("Fund"):
         return Wait("Fund is not buried yet")
     if position.slot > 1 and not position.at_claim(position.slot - 1).buried("Claim"):
@@ -131,7 +134,9 @@ def _withdraw(position: Position, why: str, *, alarm: bool = False) -> Decision:
     withdraw = position.template("Withdraw")
     if position.unlocked(withdraw):
         return _move(position, "Withdraw", f"{why}: the slot goes back")
-    return Wait(f"{why}, and the slot is locked", position.unlock_height(withdraw), alarm=alarm)
+    return Wait(
+        f"{why}: its bond comes back with Withdraw, which is locked", position.unlock_height(withdraw), alarm=alarm
+    )
 
 
 def _claim(position: Position, computation: Computation, attested: Attested | None) -> Decision:

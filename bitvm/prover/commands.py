@@ -41,13 +41,15 @@ see `bitvm setup`."""
 _CLAIM = HelpText(
     "queue an input to be claimed",
     """\
-Keep the bytes of FILE in the home and queue them for a claim slot, by default the next free one. The daemon runs the
-program on them and makes the claim, if the run is accepted. A slot is queued once: the claim may have been signed, and
-a one-time key signs one claim. With --check the program is run here first, and what is not accepted is not queued. In a
-home that was restored, the next claim may have been signed since the backup; then it has to be of the same input.""",
+Run the program on the bytes of FILE and, if the run is accepted, keep them in the home and queue them for a claim slot,
+by default the next free one. The daemon makes the claim. A slot is queued once: the claim may have been signed, and a
+one-time key signs one claim. With --unchecked nothing is run here: the daemon runs it in any case and claims nothing
+that is not accepted, but the slot is used up then. In a home that was restored, the next claim may have been signed
+since the backup; then it has to be of the same input.""",
     """\
 examples:
-  bitvm prover claim ledger-1 --input transfers.txt --check
+  bitvm prover claim ledger-1 --input transfers.txt
+  bitvm prover claim ledger-1 --input transfers.txt --unchecked
   bitvm prover claim ledger-1 --input transfers.txt --slot 2 --json | jq -r .input_root""",
 )
 
@@ -57,6 +59,8 @@ _DOUBTED = (
     "remembers it. If an input was queued for it then, queue that very one: signing another one loses the bond. Say "
     "--after-restore if this is it, or if you are sure that none was"
 )
+
+_SKIP = "queue that first, or say --unchecked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,14 @@ def _add_claim(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="in a restored home: this is the input that was queued since the backup, if any was",
     )
-    parser.add_argument("--check", action="store_true", help="run it first; queue nothing that is not accepted")
+    checked = parser.add_mutually_exclusive_group()
+    checked.add_argument("--check", action="store_true", default=True, help="run it first (the default)")
+    checked.add_argument(
+        "--unchecked",
+        dest="check",
+        action="store_false",
+        help="queue it without a run; an input that is not accepted uses the slot up",
+    )
 
 
 def _claim(arguments: argparse.Namespace) -> int:
@@ -151,19 +162,24 @@ def _check_accepted(desk: Desk, view: SetupView, slot: int, data: bytes, queued:
             )
     if run is not None and not run.accepted:
         outcome = "still runs at the end of the claim" if not run.halted else f"ends with exit code {run.exit_code}"
-        raise CommandError(f"--input: the program {outcome} on it; nothing was queued, since it can never be claimed")
+        raise CommandError(
+            f"--input: the program {outcome} on the input {input_root(data).hex()}; nothing was queued, since it can "
+            "never be claimed and would use the slot up"
+        )
 
 
 def _earlier(desk: Desk, view: SetupView, slot: int, queued: Mapping[int, bytes]) -> bytes:
     root = claimed_input(view.look.position, slot) or queued.get(slot)
     if root is None:
-        raise CommandError(f"--check: slot {slot} has no input yet, and this run begins where its run ends")
+        raise CommandError(f"--slot: slot {slot} has no input yet, and this run begins where its run ends; {_SKIP}")
     try:
         return desk.inputs.read(root)
     except InputMissingError as error:
-        raise CommandError(f"--check: the input of slot {slot} is needed first: {error}") from error
+        raise CommandError(f"{view.name}: the input of slot {slot} is needed first: {error}; {_SKIP}") from error
 
 
 def _show(console: Console, queued: Queued) -> None:
     console.print(f"queued for claim {queued.slot} of {queued.setup}: {queued.size:,} bytes, root {queued.input_root}")
-    console.print("accepted here" if queued.checked else "the daemon runs it before it claims it")
+    console.print(
+        "accepted here" if queued.checked else "not run here: if the daemon's run is not accepted, the slot is lost"
+    )

@@ -18,6 +18,8 @@ from bitvm.daemon.commands.status import picture
 from bitvm.daemon.http import serve_http
 from bitvm.daemon.settings import Address
 from bitvm.daemon.status import Notice, NoticeKind, Severity
+from bitvm.daemon.store import DaemonStore
+from bitvm.game.computation import Execution
 from bitvm.graph.costs import defence
 from bitvm.setup.input_store import InputStore
 from challenger.cli import main as challenger_main
@@ -247,15 +249,34 @@ def test_wallet_counts_what_the_node_has(operators):
     assert wallet["reserve"] == defence(operators.stage.parameters, "challenger1", graph=graph).fees
 
 
+def test_claim_queues_nothing_that_is_not_accepted(operators, tmp_path, monkeypatch):
+    file = tmp_path / "next"
+    file.write_bytes(OTHER_INPUT)
+
+    class Refused(Execution):
+        def __init__(self, *words, **options):
+            super().__init__(*words, **options)
+            self.accepted = False
+
+    monkeypatch.setattr("bitvm.prover.commands.Execution", Refused)
+    for words in ((), ("--check",)):
+        message = operators.refused("prover", "claim", SETUP, "--input", file, *words)
+        assert f"on the input {input_root(OTHER_INPUT).hex()}; nothing was queued" in message
+    store = operators.stage.actors["prover"].home().daemon_path
+    with DaemonStore.open(store) as opened:
+        assert 2 not in opened.queued(SETUP)
+
+
 def test_claim_queues_once_and_only_what_is_accepted(operators, tmp_path):
     file = tmp_path / "next"
     file.write_bytes(OTHER_INPUT)
     root = input_root(OTHER_INPUT)
     assert "--slot 1: claimed in block" in operators.refused("prover", "claim", SETUP, "--input", file, "--slot", 1)
     assert "has 1 to 2" in operators.refused("prover", "claim", SETUP, "--input", file, "--slot", 3)
-    found = operators.json("prover", "claim", SETUP, "--input", file, "--check")
+    found = operators.json("prover", "claim", SETUP, "--input", file)
     assert found == {"setup": SETUP, "slot": 2, "input_root": root.hex(), "size": 4, "checked": True}
-    assert operators.json("prover", "claim", SETUP, "--input", file, "--slot", 2)["slot"] == 2
+    out, _ = operators.run("prover", "claim", SETUP, "--input", file, "--slot", 2, "--unchecked")
+    assert "if the daemon's run is not accepted, the slot is lost" in out
     archive, home = operators.stage.archives[SETUP], operators.stage.actors["prover"].home()
     with InputStore(home.inputs_path) as store:
         assert store.roots(archive.setup_id, 2) == (root,)

@@ -146,7 +146,11 @@ def test_the_choice_is_the_first_interval_with_a_false_right_end():
 def test_a_prover_whose_run_was_not_accepted_takes_its_slot_back(game):
     class Rejected:
         accepted = False
+        input_root = b"\xab" * 24
 
+    waits = prover.decide(game.position, Rejected())[prover.BOND_DECISION]
+    assert "ab" * 24 in waits.why
+    assert waits.why.endswith("its bond comes back with Withdraw, which is locked")
     confirm(game, {"prover": Rejected()}, "Withdraw")
     assert game.confirmed["Withdraw"].height == game.confirmed["Fund"].height + game.parameters.delta_long
     assert prover.decide(game.position, honest())[prover.BOND_DECISION] == Wait("the slot was withdrawn", over=True)
