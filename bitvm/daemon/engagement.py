@@ -34,7 +34,7 @@ from bitvm.daemon.role import Bench, Judged, Role, claimed_input
 from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity
 from bitvm.daemon.store import KeptVerdict
 from bitvm.game.finality import Verdict
-from bitvm.game.leaving import may_leave
+from bitvm.game.leaving import is_settled, may_leave
 from bitvm.game.moves import Move
 from bitvm.game.position import Position
 from bitvm.game.responder import Responder
@@ -319,7 +319,7 @@ class Engagement:
             outputs = [slot_output(slot) for slot in self.bench.slots]
         else:
             outputs = [stake_output(self._number())]
-        left = bool(self.bench.store.signed(self.bench.name, LEAVE))
+        left = bool(self.bench.store.signed(self.bench.name, LEAVE)) or self._may_have_left(position)
         for output in outputs:
             outpoint: COutPoint = fund.outpoint(output)
             known = any(outpoint == spent.outpoint for name in position.confirmed for spent in self._graph[name].inputs)
@@ -331,6 +331,11 @@ class Engagement:
         for slot, why in self.bench.failures.items():
             severity = Severity.CRITICAL if position.at_claim(slot).has("Claim") else Severity.WARNING
             yield self._notice(NoticeKind.RUN_FAILED, severity, f"the run of claim {slot} failed: {why}")
+
+    def _may_have_left(self, position: Position) -> bool:
+        """Whether our stake may have gone home by our own hand, which a restored home has forgotten."""
+        restored = self.bench.store.recovered_at(self.bench.name) is not None
+        return restored and self.bench.party != PROVER and is_settled(position)
 
     def _notice(self, kind: NoticeKind, severity: Severity, text: str) -> Notice:
         return Notice(kind, severity, text, self.bench.name)

@@ -30,9 +30,6 @@ from bitvm.game.position import Position
 
 _log = get_logger(__name__)
 
-DOUBTED = "recovery ended at block"
-"""The fact under which the store keeps where the last recovery ended, and which set-ups were here."""
-
 BEGAN = "recovery of "
 """How the facts begin under which the store keeps where the recovery of a set-up began; its name follows."""
 
@@ -64,7 +61,7 @@ class Recovery:
         for name in silent:
             yield from self._step(name, engagements[name], tip)
         if complete and not any(map(self.is_silent, engagements)):
-            self._place.store.keep_fact(DOUBTED, " ".join([str(tip.height), *self._place.home.setups()]))
+            self._place.store.keep_recovery(tip.height, self._place.home.setups())
             finish_recovery(self._place.home.path)
             self.pending = False
             _log.warning("recovered: moves are signed again", height=tip.height)
@@ -106,8 +103,8 @@ def doubted(home: Home, store: DaemonStore, position: Position, setup: str, slot
     """Whether claim ``slot`` may have been signed with an input that this home has forgotten."""
     if recovery_pending(home.path):
         return True
-    height, *setups = (store.fact(DOUBTED) or "0").split()
-    if setup not in setups or position.at_claim(slot).has("Claim"):
+    height = store.recovered_at(setup)
+    if height is None or position.at_claim(slot).has("Claim"):
         return False
     before = position.at_claim(slot - 1) if slot > 1 else None
-    return before is None or (before.has("Claim") and before.height_of("Claim") <= int(height))
+    return before is None or (before.has("Claim") and before.height_of("Claim") <= height)

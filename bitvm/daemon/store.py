@@ -13,7 +13,7 @@ ids 32 bytes in internal order, set-ups are called by their names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,8 @@ FORM = Form(
     error=DaemonStoreError,
     corrupt=DaemonStoreCorruptError,
 )
+
+_RECOVERED = "recovery ended at block"
 
 _GIVEN_UP = "given up "
 """How the facts about set-ups begin whose coins for Fund were taken back; the name follows."""
@@ -222,6 +224,15 @@ class DaemonStore:
         """Return a value by name; None where there is none."""
         rows = self._rows("SELECT value FROM facts WHERE name = ?", name)
         return str(rows[0][0]) if rows else None
+
+    def keep_recovery(self, height: int, setups: Sequence[str]) -> None:
+        """Remember at which block the recovery of the home ended, and which set-ups were in it."""
+        self.keep_fact(_RECOVERED, " ".join([str(height), *setups]))
+
+    def recovered_at(self, setup: str) -> int | None:
+        """Return at which block the recovery ended that this set-up went through; None where it went through none."""
+        height, *setups = (self.fact(_RECOVERED) or "0").split()
+        return int(height) if setup in setups else None
 
     def give_up(self, setup: str, *, given_up: bool = True) -> None:
         """Remember that Fund of a set-up shall not be sent any more, or shall be after all."""

@@ -19,6 +19,7 @@ from tiny import INPUT
 from bitvm.daemon.backup import backup, recovery_pending, restore
 from bitvm.daemon.status import NoticeKind
 from bitvm.daemon.store import DaemonStore
+from bitvm.graph.fund import stake_output
 from bitvm.graph.graph import FUND
 from bitvm.graph.model import PROVER
 from bitvm.prover.commands import main as prover_command
@@ -199,6 +200,24 @@ def test_claim_that_may_have_been_signed_since_the_backup_is_queued_knowingly(tm
         storm.mine_until(SETUP, "Claim")
         assert lost.items() <= journal(storm, PROVER).items()
         assert claim() == "", "claim 2 cannot have been signed before claim 1 was in the chain"
+
+
+def test_a_stake_that_went_home_before_the_restore_is_no_theft(tmp_path):
+    with started(tmp_path, PROVER) as storm:
+        del storm.roles[CHALLENGER]
+        storm.stop(CHALLENGER)
+        storm.start(CHALLENGER)
+        storm.mine_until(SETUP, "Claim")
+        file = save(storm, CHALLENGER)
+        storm.mine_until(SETUP, "Payout")
+        stake = storm.stage.archives[SETUP].graph[FUND].outpoint(stake_output(1))
+        while storm.stage.remote.coin(stake, include_mempool=False) is not None:
+            storm.mine()
+        lose_and_restore(storm, CHALLENGER, file)
+        pass_silence(storm, CHALLENGER)
+        storm.mine(2)
+        assert not storm.daemons[CHALLENGER].place.store.signed(SETUP)
+        assert NoticeKind.UNEXPECTED_SPEND not in kinds(storm, CHALLENGER)
 
 
 def test_second_restore_waits_as_the_first_did(tmp_path):
