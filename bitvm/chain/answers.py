@@ -109,13 +109,13 @@ class Answer:
 
     def hash(self) -> bytes:
         """A hash or an id, which nodes write reversed."""
-        return self._hash(self._value)
+        return self._hash(self._value, "a hash")
 
     def hashes(self) -> tuple[bytes, ...]:
         """A list of hashes or ids, of which there may be hundreds of thousands."""
         if not isinstance(self._value, list):
             raise self._wrong("a list")
-        return tuple(map(self._hash, self._value))
+        return tuple(self._hash(each, "a list of hashes") for each in self._value)
 
     def transaction(self, tx_id: bytes) -> CTransaction:
         """The transaction with the id `tx_id`."""
@@ -138,13 +138,13 @@ class Answer:
             raise self._wrong("an amount of bitcoins that can exist")
         return value
 
-    def _hash(self, name: object) -> bytes:
+    def _hash(self, name: object, wanted: str) -> bytes:
         try:
             found = bytes.fromhex(name)[::-1]  # type: ignore[arg-type]
         except (TypeError, ValueError):
             found = b""
         if len(found) != _HASH_DIGITS // 2:
-            raise self._wrong("a hash")
+            raise self._wrong(wanted)
         return found
 
     def _wrong(self, wanted: str) -> BadAnswerError:
