@@ -161,7 +161,10 @@ def _no_false_claim(p: Parameters, prices: Prices, moves: tuple[MoveCost, ...]) 
         (one, "slashes, or reclaims its stake", p.delta_long, _sats(moves, "Slash"), "late payout", _RACE),
     ]
     if p.claims > 1:
+        waits = max(p.delta_claim - p.delta, 0)
+        early = "can judge an earlier claim before a later false one must be challenged"
         lines.append((one, "stakes on the earliest false claim only", None, None, "no stake is left", _EARLIEST))
+        lines.append((one, early, waits, None, "its stake goes onto the later one", _UNKNOWN))
     found = [Guarantee(SAFETY, *line) for line in lines]
     if p.attesters:
         honest = p.attesters - p.quorum + 1
@@ -280,6 +283,7 @@ def _checks(p: Parameters, prices: Prices) -> tuple[Check, ...]:
     needed = 2 * p.confirmations + 2
     longest = p.delta_claim + p.longest_game
     room = p.delta_claim - p.confirmations - 1
+    kept = p.delta_claim - p.delta - p.confirmations
     found = {
         f"stake {p.stake:,} sat >= {prover:,} sat, what a false accusation costs an honest prover": p.stake >= prover,
         f"reward {p.reward:,} sat >= {theirs + demands:,} sat, what a dispute costs an honest challenger": (
@@ -297,4 +301,6 @@ def _checks(p: Parameters, prices: Prices) -> tuple[Check, ...]:
         ),
         f"delta_long {p.delta_long} blocks >= delta_claim + longest game = {longest}": p.delta_long >= longest,
     }
+    if p.claims > 1:
+        found[f"delta_claim leaves {max(kept, 0)} blocks in which a stake is kept for an earlier claim"] = kept > 0
     return tuple(Check(what, holds) for what, holds in found.items())

@@ -10,7 +10,9 @@
     Path, Inside, Close                       slash with a proof, or Refute a hash; otherwise Descend, Narrow
     a question, no answer                     wait; after ``delta``, slash
 
-Slash takes the bond along. Where somebody else's Slash was first, and is buried, Reclaim takes the stake back.
+Slash takes the bond along. Where somebody else's Slash was first, and is buried, Reclaim takes the stake back. Where it
+was there before Challenge, there is nothing to challenge; but until it is buried a reorganisation may take it back, so
+it does not let the time for Challenge run out.
 
 A claim about an input that cannot exist, whose root encodes no node, is false at step 0, whatever its lists say.
 
@@ -29,16 +31,17 @@ from bitvm.game import side
 from bitvm.game.computation import Computation
 from bitvm.game.ending import LOST, ending
 from bitvm.game.facts import slot_facts
-from bitvm.game.finality import ClaimFacts, Verdict, earliest_false
+from bitvm.game.finality import ClaimFacts, Verdict, earliest_false, ended_by
 from bitvm.game.moves import Decision, Move, Prove, Say, SayChoice, Statement, Wait
 from bitvm.game.opening import PathOpening, QuestionError, descend, first_false_kind, listed_opening, narrow
 from bitvm.game.position import Position
 from bitvm.game.proofs import find_proof
 from bitvm.game.side import Standing, standing
 from bitvm.game.side_list import choice_of_answers, pick_of_outline
+from bitvm.game.sweeping import sweeps
 from bitvm.game.trace_list import first_disagreement, interval_start, trace_root
+from bitvm.game.window import challenged_until, in_time, is_closing, latest_start
 from bitvm.graph.claim import BOND
-from bitvm.graph.parameters import DUST
 from bitvm.graph.setting import game_name
 from bitvm.leaves.authority import WitnessError
 from bitvm.leaves.fields import ENTRIES, Kind
@@ -78,8 +81,10 @@ def decide_setup(position: Position, computations: Sequence[Computation | None],
 
     The stake is spent once, on the earliest false claim that can be challenged (`bitvm.game.finality`): nothing after a
     slashed claim is ever final, so what comes later needs no challenge. A claim for which it comes too late, or will
-    not be there, is an alarm, under the key "setup".
+    not be there, is an alarm, under the key "setup", before and after the stake is spent.
     """
+    facts = claim_facts(position, computations, number)
+    target, ended = earliest_false(facts), ended_by(facts)
     known = _by_slot(position, computations)
     made = [slot for slot in known if position.at_claim(slot).has("Claim")]
     played = [slot for slot in made if position.at_claim(slot).has(game_name(number, "Challenge"))]
@@ -87,13 +92,15 @@ def decide_setup(position: Position, computations: Sequence[Computation | None],
     for slot in played:
         found = decide(position.at_claim(slot), known[slot], number)
         decisions |= {f"{slot}:{key}": decision for key, decision in found.items()}
-    if played:
-        return decisions
-    target = earliest_false(claim_facts(position, computations, number))
-    for slot in made:
+    for slot in made if not played else ():
         if target.claim is not None and slot > target.claim:
             break
-        decisions[f"{slot}:{number}"] = _on_claim(position.at_claim(slot), known[slot], number)
+        at, key = position.at_claim(slot), f"{slot}:{number}"
+        decisions[key] = decision = _on_claim(at, known[slot], number)
+        if ended is not None and slot > ended:
+            decisions[key] = Wait(f"claim {ended} was slashed, and nothing behind it is ever final", over=True)
+        elif isinstance(decision, Move) and slot != target.claim:
+            decisions[key] = Wait(f"{decision.why}; the stake is kept for an earlier claim", latest_start(at))
     if target.alarms:
         decisions["setup"] = Wait("; ".join(target.alarms), alarm=True)
     return decisions
@@ -114,20 +121,39 @@ def _by_slot(position: Position, computations: Sequence[Computation | None]) -> 
 def _facts(position: Position, computation: Computation | None, number: int) -> ClaimFacts:
     if not position.has("Claim"):
         return slot_facts(position)
-    verdict = judge(position, computation).verdict
-    return slot_facts(position, verdict, challengeable=_challengeable(position, number))
+    return slot_facts(
+        position,
+        judge(position, computation).verdict,
+        challengeable=_challengeable(position, number) and _can_be_shown(position, computation),
+        challenged=position.has(game_name(number, "Challenge")) and not _has_lost(position, number),
+    )
 
 
 def _challengeable(position: Position, number: int) -> bool:
-    """Whether Challenge would still be confirmed before Payout can be."""
-    in_time = position.height + 1 < _challenged_until(position)
+    """Whether Challenge can be made, and would still be confirmed before Payout can be."""
     inputs = position.template(game_name(number, "Challenge")).inputs
-    return in_time and not any(position.is_spent(spent) for spent in inputs)
+    return in_time(position) and not any(position.is_spent(spent) for spent in inputs)
 
 
-def _challenged_until(position: Position) -> int:
-    """Return the height from which on Payout can be confirmed."""
-    return position.height_of("Claim") + position.graph.setting.parameters.delta_claim
+def _can_be_shown(position: Position, computation: Computation | None) -> bool:
+    """Whether a dispute would show that the claim is false, should it be: whether our run begins where it begins.
+
+    A false claim that was not challenged leaves another state to the next one, which may be true of that state. Whoever
+    disputes it then, by a run from the true state, accuses step 0 in vain and loses its stake.
+    """
+    if position.slot == 1:
+        return True
+    try:
+        before = position.at_claim(position.slot - 1).claim().nodes["final_root"]
+        without_run = position.claim().nodes["input_root"] is None
+    except WitnessError:
+        return False
+    return without_run or computation is None or before == computation.start_root
+
+
+def _has_lost(position: Position, number: int) -> bool:
+    over = ending(position, number)
+    return over is not None and over.startswith(LOST)
 
 
 def decide(position: Position, computation: Computation | None, number: int) -> Mapping[str, Decision]:
@@ -137,16 +163,16 @@ def decide(position: Position, computation: Computation | None, number: int) -> 
         return {main: Wait("there is no claim")}
     if not position.has(game_name(number, "Challenge")):
         return {main: _on_claim(position, computation, number)}
-    sweeps = _sweeps(position, number)
+    swept = sweeps(position, number)
     over = ending(position, number)
     if over is not None:
-        lost = over.startswith(LOST)
+        lost = _has_lost(position, number)
         why = "the prover took our stake" if lost else f"we ended the game with {over}"
-        return {main: Wait(why, over=True, alarm=lost), **sweeps}
+        return {main: Wait(why, over=True, alarm=lost), **swept}
     try:
-        return {main: _in_game(position, computation, number), **sweeps}
+        return {main: _in_game(position, computation, number), **swept}
     except WitnessError as error:
-        return {main: Wait(f"our game cannot be read: {error}", alarm=True), **sweeps}
+        return {main: Wait(f"our game cannot be read: {error}", alarm=True), **swept}
 
 
 def _move(position: Position, name: str, why: str, statement: Statement | None = None, leaf: str | None = None) -> Move:
@@ -155,16 +181,18 @@ def _move(position: Position, name: str, why: str, statement: Statement | None =
 
 def _on_claim(position: Position, computation: Computation | None, number: int) -> Decision:
     spender = position.spent_by("Claim", BOND)
-    if spender is not None:
+    if spender is not None and (position.buried(spender) or not is_closing(position)):
         return Wait(f"the bond was spent by {spender}", over=True)
     judgement = judge(position, computation)
-    until = _challenged_until(position)
+    until = challenged_until(position)
     if judgement.verdict is not Verdict.INVALID:
         return Wait(f"{judgement.verdict}: {judgement.why}", until, alarm=judgement.verdict is Verdict.UNKNOWN)
     if not position.buried("Claim"):
         return Wait(f"INVALID: {judgement.why}; Claim is not buried yet")
     if not _challengeable(position, number):
         return Wait(f"INVALID: {judgement.why}; too late to challenge", alarm=True)
+    if not _can_be_shown(position, computation):
+        return Wait(f"INVALID: {judgement.why}; but it starts where our run does not, and may be true of that state")
     return _move(position, game_name(number, "Challenge"), f"INVALID: {judgement.why}")
 
 
@@ -359,23 +387,3 @@ def _true_opening(position: Position, computation: Computation, number: int, sai
     if kind in ENTRIES:
         return listed_opening(kind, said.choices, width, _listed(position, number))
     return computation.opening(kind, step_index(said.choices, width))
-
-
-def _sweeps(position: Position, number: int) -> dict[str, Decision]:
-    """Return how the challenger gets the side money of levels where it demanded nothing back; dust is left."""
-    decisions: dict[str, Decision] = {}
-    parameters = position.graph.setting.parameters
-    for level in range(1, parameters.levels + 1) if parameters.answer_price > DUST else ():
-        opener = game_name(number, side.opener(level))
-        if standing(position, number, level) is not Standing.UNTOUCHED or not position.has(opener):
-            continue
-        name = game_name(number, f"Sweep_side_{level}")
-        template = position.template(name)
-        if position.is_spent(template.inputs[0]):
-            continue
-        if position.unlocked(template):
-            decisions[f"{number}/{level}"] = _move(position, name, f"the side money of level {level} comes back")
-        else:
-            until = position.unlock_height(template)
-            decisions[f"{number}/{level}"] = Wait(f"the side money of level {level} is locked", until)
-    return decisions

@@ -40,6 +40,11 @@ class Computation(Protocol):
         ...
 
     @property
+    def start_root(self) -> bytes:
+        """Root of the state in which the run is booted, 24 bytes: the image, or the end of the claim before."""
+        ...
+
+    @property
     def final_root(self) -> bytes:
         """State root after all steps of the claim, 24 bytes."""
         ...
@@ -148,6 +153,11 @@ class Execution:
         self._snapshots: dict[int, Snapshot] = {0: self._machine.snapshot()}
         self._roots: dict[int, bytes] = {}
         self._run_on(0, progress)
+
+    @property
+    def start_root(self) -> bytes:
+        """Root of the state in which the run is booted, 24 bytes."""
+        return self._boot.before[-1]
 
     def points(self, level: int, start: int) -> tuple[bytes, ...]:
         """Return the k-1 interior state roots of ``level`` in the interval that begins at step ``start``."""

@@ -6,17 +6,24 @@ from collections.abc import Iterator
 
 from bitvm.game.finality import ClaimFacts, Verdict
 from bitvm.game.position import Position
+from bitvm.game.window import is_closing
 from bitvm.graph.claim import BOND
 
 
-def slot_facts(position: Position, verdict: Verdict = Verdict.UNKNOWN, *, challengeable: bool = False) -> ClaimFacts:
-    """Return the facts about the position's claim slot; ``verdict`` and ``challengeable`` are one's own."""
+def slot_facts(
+    position: Position,
+    verdict: Verdict = Verdict.UNKNOWN,
+    *,
+    challengeable: bool = False,
+    challenged: bool = False,
+) -> ClaimFacts:
+    """Return the facts about the position's claim slot; ``verdict`` and the others are one's own."""
     if not position.has("Claim"):
         withdrawn = position.has("Withdraw")
         return ClaimFacts(False, "Withdraw" if withdrawn else None, withdrawn and position.buried("Withdraw"))
     spender = position.spent_by("Claim", BOND)
     buried = spender is not None and position.buried(spender)
-    return ClaimFacts(True, spender, buried, verdict, challengeable)
+    return ClaimFacts(True, spender, buried, verdict, challengeable, is_closing(position), challenged)
 
 
 def all_facts(position: Position) -> Iterator[ClaimFacts]:

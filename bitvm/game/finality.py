@@ -5,13 +5,17 @@
 A Slash of c ends the set-up: nothing from c on is ever final, so only the earliest false claim matters and one stake a
 challenger is enough. A claim that a challenger found VALID is not final by that, and nothing is released before it is.
 
+The one stake is what a thief is after: on a later claim it would be wasted, should an earlier one be false. So it is
+kept while an earlier claim may turn out to be the one to challenge, and goes onto a later one when the time for that
+would run out otherwise (`bitvm.game.window`).
+
 Everything here is a function of plain facts about each claim slot, first slot first; whoever folds the chain makes
 them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -48,8 +52,9 @@ class ClaimFacts:
 
     made: whether Claim is confirmed. spender: plain name ("Payout", "1/Slash_after_Path") of the confirmed transaction
     that spent the bond, None while there is none; of a slot whose claim was not made, "Withdraw" or None.
-    buried: whether that spender is. verdict: one's own. challengeable: whether one's connector is unspent and Challenge
-    would still come in time.
+    buried: whether that spender is. verdict: one's own. challengeable: whether one can make a Challenge that is of use:
+    connector and stake are unspent, and it would come in time. closing: whether Challenge would still come in time, but
+    can be put off no longer. challenged: whether one's own stake is in a game about the claim, which is not lost.
     """
 
     made: bool
@@ -57,6 +62,8 @@ class ClaimFacts:
     buried: bool = False
     verdict: Verdict = Verdict.UNKNOWN
     challengeable: bool = False
+    closing: bool = False
+    challenged: bool = False
 
     def check(self, number: int, previous: ClaimFacts | None) -> None:
         """Raise FinalityError for what cannot be in slot ``number`` behind ``previous``."""
@@ -108,9 +115,9 @@ def ended_by(claims: Sequence[ClaimFacts]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a challenger that still has its stake should do.
+    """What a challenger should do with its stake.
 
-    claim: the claim (from 1) to challenge, None if there is none. alarms: what somebody has to look at, now.
+    claim: the claim (from 1) to challenge now, None if there is none. alarms: what somebody has to look at, now.
     """
 
     claim: int | None
@@ -120,22 +127,42 @@ class Target:
 def earliest_false(claims: Sequence[ClaimFacts]) -> Target:
     """Return on which claim an honest challenger puts its one stake: the earliest INVALID one that it can challenge.
 
-    Claims from the first slashed one on do not matter any more. An earlier claim that can be challenged and is UNKNOWN
-    alarms, since the stake will not be there for it; so does a claim that is INVALID and can be challenged no more
-    (unless others do, it will be final). Raises FinalityError.
+    It waits while an earlier claim that it could challenge is UNKNOWN, since that one may be false; and while a Slash
+    of the claim or of an earlier one is not buried, since it may stand, or be taken back. It waits until the claim's
+    own window closes, and no longer.
+
+    What is behind a buried Slash, or behind a claim that it disputes itself, does not matter. Before that, a claim
+    alarms that is UNKNOWN while something can be done about it; one behind it that is INVALID, since the one stake is
+    wanted for both; and one that is INVALID and can be challenged no more: unless others do, it will be final. Raises
+    FinalityError.
     """
     _check(claims)
     alarms: list[str] = []
+    unknown = slashed = False
     for number, facts in enumerate(claims, 1):
-        if not facts.made or facts.slashed:
+        if not facts.made or (facts.slashed and facts.buried) or (facts.challenged and not facts.paid):
             break
+        slashed = slashed or facts.slashed
         if facts.verdict == Verdict.INVALID and facts.challengeable:
-            return Target(number, tuple(alarms))
-        if facts.verdict == Verdict.INVALID:
-            alarms.append(f"claim {number} is INVALID and we can challenge it no more")
-        elif facts.verdict == Verdict.UNKNOWN and facts.challengeable:
-            alarms.append(f"claim {number} is UNKNOWN and can still be challenged")
+            waits = (unknown or slashed) and not facts.closing
+            if waits and unknown:
+                alarms.append(
+                    f"claim {number} is INVALID: our stake is kept for one before it that we cannot judge yet"
+                )
+            return Target(None if waits else number, tuple(alarms))
+        unknown = unknown or (facts.verdict == Verdict.UNKNOWN and facts.challengeable)
+        alarms += () if slashed else _alarms(number, facts)
     return Target(None, tuple(alarms))
+
+
+def _alarms(number: int, facts: ClaimFacts) -> Iterator[str]:
+    """Yield what is alarming about a claim on which the stake does not go."""
+    if facts.verdict == Verdict.INVALID:
+        yield f"claim {number} is INVALID and we can challenge it no more"
+    elif facts.verdict == Verdict.UNKNOWN and facts.challengeable:
+        yield f"claim {number} is UNKNOWN and can still be challenged"
+    elif facts.verdict == Verdict.UNKNOWN and facts.closing:
+        yield f"claim {number} is UNKNOWN, its time runs out, and our stake is not there for it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A stake is on its owner's key alone; to spend it outside of the game is to leave. An honest challenger leaves when no
 claim of the set-up is left that could still become final: each is paid, slashed or withdrawn, and that is buried. After
-a buried Slash nothing behind it is ever final, so it need not wait for the slots behind.
+a buried Slash nothing behind it is ever final, so it need not wait for the slots behind. For those before it must: or a
+prover would slash a later claim through a challenger of its own, and nobody would be left to dispute the earlier one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from bitvm.graph.setting import game_name
 
 
 def is_settled(position: Position) -> bool:
-    """Whether no claim of the set-up can become final any more that is not yet: all are decided and buried."""
+    """Whether no claim of the set-up can become final any more that is not yet.
+
+    All are decided and buried; if one of them was slashed, all up to the first one that was.
+    """
     facts = tuple(all_facts(position))
-    return ended_by(facts) is not None or all(
-        fact.buried and (fact.paid or fact.slashed or fact.withdrawn) for fact in facts
-    )
+    return all(fact.buried and (fact.paid or fact.slashed or fact.withdrawn) for fact in facts[: ended_by(facts)])
 
 
 def may_leave(position: Position, number: int) -> bool:

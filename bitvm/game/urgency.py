@@ -4,6 +4,10 @@ The opponent's answer to silence is a transaction that spends an output which th
 relative lock. So the deadline of a move is the height at which the first such rival unlocks: the move must be in a
 block below it. A move that nobody can overtake has none.
 
+Challenge always has one. What overtakes it, Payout, spends the connectors of all challengers, so anybody's Challenge
+makes Payout impossible. But a reorganisation may take that back, and an honest challenger stakes within ``delta_claim``
+of Claim or not at all. So that is its deadline, whatever other challengers do.
+
 What may be paid for a move with a deadline is half of what silence would cost: the prover its bond, a challenger its
 stake. Money that is saved and lost with the game is not saved. A move without a deadline can wait for a better price
 and costs what the parameters' ``fee_ceiling`` allows.
@@ -15,11 +19,15 @@ import math
 
 from bitvm.chain.fees import TRUC_CHILD_LIMIT
 from bitvm.game.position import Position
+from bitvm.game.window import challenged_until
 from bitvm.graph.graph import Graph
 from bitvm.graph.model import NO_LOCK, PROVER, Input, Template, challenger
 
 SHARE_OF_STAKE = 2
 """A move may cost one part in so many of what silence would lose."""
+
+_CHALLENGE = "/Challenge"
+"""How the name of a Challenge ends, behind the game's number."""
 
 _WINS = ("Slash_after_", "Reclaim_after_", "TakeStake_after_")
 """How the names of what wins by a timeout begin, behind ``number/``."""
@@ -52,7 +60,13 @@ class Rivals:
         return tuple(found.values())
 
     def deadline(self, position: Position, template: Template) -> int | None:
-        """Return the height from which an opponent's timeout can be confirmed in the place of ``template``."""
+        """Return the height from which an opponent's timeout can be confirmed in the place of ``template``.
+
+        Of a Challenge that can still be made, the height from which it comes too late.
+        """
+        at = position.at_claim(template.claim)
+        if template.plain.endswith(_CHALLENGE) and at.has("Claim"):
+            return None if any(map(at.is_spent, template.inputs)) else challenged_until(at)
         possible = (rival for rival in self.of(template) if not any(map(position.is_spent, rival.inputs)))
         timeouts = (rival for rival in possible if rival.mover != template.mover and _is_timeout(rival))
         heights = (position.unlock_height(rival) for rival in timeouts)

@@ -184,7 +184,7 @@ def _false_claims() -> Iterator[Case]:
     )
     yield sequence(
         "lie/unknown_first",
-        "the challenger does not know the first claim's input yet, and stakes on the second, which it knows is false",
+        "the challenger never gets the first claim's input, and stakes on the second, which is false, at the last",
         challenger(1),
         "Payout 1/Slash#2",
         lambda: lied_in(2, 2),

@@ -44,7 +44,7 @@ class Remembered:
 
     def __init__(self, computation: Computation) -> None:
         self.input_root, self.final_root = computation.input_root, computation.final_root
-        self.accepted = computation.accepted
+        self.accepted, self.start_root = computation.accepted, computation.start_root
         self.points: Callable[[int, int], tuple[bytes, ...]] = cache(computation.points)
         self.step: Callable[[int], StepRoots] = cache(computation.step)
         self._opening: Callable[[Kind, int], PathOpening] = cache(computation.opening)

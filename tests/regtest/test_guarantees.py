@@ -68,7 +68,9 @@ def test_violated_inequalities_are_told():
     assert violated(SMALL, 2_000) == ["stake", "reward", "compensation"]
     assert violated(replace(SMALL, stake=100_000)) == ["stake"]
     assert violated(replace(SMALL, delta=5)) == ["delta"]
-    assert violated(replace(SMALL, delta_claim=5)) == ["delta_claim"]
+    assert violated(replace(SMALL, delta_claim=5, claims=1)) == ["delta_claim"]
+    assert violated(replace(SMALL, delta_claim=14)) == ["delta_claim"]
+    assert violated(replace(SMALL, delta_claim=14, claims=1)) == []
 
 
 def test_attesters_have_conditions_both_ways(found):

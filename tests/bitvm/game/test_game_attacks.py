@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from bitcoin.core import CTransaction, CTxInWitness, CTxWitness
 from bitcoin.core.script import CScriptWitness
+from forging import HostileSigner, said
 from offline import OfflineGame
 from small_run import INPUT, honest, image, lying, parameters
 
@@ -13,9 +14,7 @@ from bitvm.game import challenger, prover
 from bitvm.game.computation import Execution, ForeignImageError
 from bitvm.game.moves import Move, SayChoice, SayStep, Wait
 from bitvm.game.position import Confirmed
-from bitvm.graph.setting import key_plan
 from bitvm.keys.journal import AlreadySigned
-from bitvm.keys.seed import Purpose
 from bitvm.leaves.fields import Kind
 from bitvm.leaves.statement import FIELDS, GROUPS, nibbles_of, words_of
 from bitvm.leaves.step import ROOTS, index_symbols
@@ -102,36 +101,6 @@ def test_digits_in_any_encoding_of_a_miner_are_read_and_repeated_in_minimal_form
 
 
 # ---- labels that are no nodes, words that no machine has
-
-
-class HostileSigner:
-    """Signs whatever its party's keys can sign, as often as it likes: no journal, no domain."""
-
-    def __init__(self, game, party):
-        self._secrets = game.secrets[party]
-        self._specs = {spec.path: spec for spec in key_plan(game.parameters) if spec.owner == party}
-
-    def open(self, path, indices):
-        spec = self._specs[path]
-        seed = self._secrets._seed.prf(
-            Purpose.ONE_TIME, bytes(self._secrets._one_time_path(spec)), spec.scheme.name.encode()
-        )
-        return spec.scheme.secret_key(seed).open(indices)
-
-    def no_node(self, path):
-        """The label with the highest indices: above every 24-byte number."""
-        scheme = self._specs[path].scheme
-        return self.open(path, [scheme.list_size(slot) - 1 for slot in range(scheme.slots)])
-
-
-def said(game, name, signatures, *shown):
-    """A hostile party's transaction with these one-time signatures."""
-    template = game.graph[name]
-    leaf = template.inputs[0].leaf(template.inputs[0].leaves[0])
-    responder = game.responders[template.mover]
-    schnorr = [responder._schnorr(template, 0, leaf.name, party) for party in leaf.signers]
-    items = leaf.witness(schnorr, signatures, *shown)
-    return template.with_witness([template.input_witness(0, leaf.name, items)])
 
 
 @pytest.mark.parametrize("field", ["input_root", "trace_root", "final_root"])

@@ -1,6 +1,7 @@
 """Finality, the one stake, and succession, over plain facts: every short history, against the definitions."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -44,8 +45,8 @@ def possible(claims):
 HISTORIES = [claims for count in (1, 2, 3) for claims in product(KINDS, repeat=count) if possible(claims)]
 
 
-def told(verdict, challengeable=True):
-    return ClaimFacts(made=True, verdict=Verdict(verdict), challengeable=challengeable)
+def told(verdict, challengeable=True, **known):
+    return ClaimFacts(made=True, verdict=Verdict(verdict), challengeable=challengeable, **known)
 
 
 # ---- finality
@@ -120,10 +121,13 @@ def test_the_stake_goes_to_the_earliest_false_claim():
 
 
 def test_only_invalid_challenges_and_unknown_alarms():
-    target = earliest_false([told("UNKNOWN"), told("INVALID"), told("UNKNOWN")])
+    target = earliest_false([told("UNKNOWN"), told("INVALID", closing=True), told("UNKNOWN")])
     assert target.claim == 2
     assert len(target.alarms) == 1
     assert "claim 1 is UNKNOWN" in target.alarms[0]
+    kept = earliest_false([told("UNKNOWN"), told("INVALID"), told("UNKNOWN")])
+    assert kept.claim is None
+    assert [alarm[:18] for alarm in kept.alarms] == ["claim 1 is UNKNOWN", "claim 2 is INVALID"]
     alone = earliest_false([told("UNKNOWN"), told("VALID"), told("UNKNOWN")])
     assert alone.claim is None
     assert [alarm[:7] for alarm in alone.alarms] == ["claim 1", "claim 3"]
@@ -143,14 +147,76 @@ def test_behind_a_slash_nothing_is_worth_a_stake(slash):
     assert earliest_false([told("INVALID"), slash]).claim == 1
 
 
-def test_the_target_is_always_an_invalid_claim_in_time_with_no_such_before_it():
-    kinds = [*KINDS, *(told(v, c) for v in Verdict for c in (True, False))]
-    for claims in product(kinds, repeat=3):
+def test_a_slash_counts_when_it_is_buried():
+    closing = told("INVALID", closing=True)
+    assert earliest_false([SLASHED, closing]).claim is None
+    assert earliest_false([FRESH_SLASH, closing]).claim == 2
+    fresh = replace(closing, spender="1/Slash")
+    assert earliest_false([fresh, closing]).claim == 1
+    assert earliest_false([replace(fresh, closing=False), told("INVALID")]).claim is None
+    assert earliest_false([replace(fresh, buried=True), closing]).claim is None
+
+
+def test_who_disputes_a_claim_looks_out_for_those_before_it_alone():
+    mine, missed = told("INVALID", False, challenged=True), told("INVALID", False)
+    assert earliest_false([mine, missed, told("UNKNOWN", False, closing=True)]) == Target(None, ())
+    assert [alarm[:18] for alarm in earliest_false([missed, mine]).alarms] == ["claim 1 is INVALID"]
+    assert earliest_false([told("UNKNOWN", False), mine]).alarms == ()
+    assert "our stake is not there" in earliest_false([told("UNKNOWN", False, closing=True), mine]).alarms[0]
+    paid = replace(mine, spender="LatePayout")
+    assert [alarm[:18] for alarm in earliest_false([paid, missed]).alarms] == [
+        "claim 1 is INVALID",
+        "claim 2 is INVALID",
+    ]
+
+
+def kinds_of_a_claim():
+    yield from KINDS
+    for verdict, challengeable, closing in product(Verdict, (True, False), (True, False)):
+        yield told(verdict, challengeable, closing=closing)
+        yield told(verdict, challengeable, closing=closing, spender="2/Slash_after_Path")
+    yield told("INVALID", False, challenged=True)
+
+
+def test_the_target_is_the_first_false_claim_in_time_and_doubt_delays_it_to_the_last_blocks():
+    for claims in product(kinds_of_a_claim(), repeat=3):
         if not possible(claims):
             continue
-        alive = [c for n, c in enumerate(claims) if not any(before.slashed for before in claims[: n + 1])]
-        wanted = [n for n, c in enumerate(alive, 1) if c.made and c.verdict == "INVALID" and c.challengeable]
-        assert earliest_false(claims).claim == (wanted[0] if wanted else None)
+        gone = [not c.made or (c.slashed and c.buried) or c.challenged for c in claims]
+        alive = claims[: gone.index(True)] if True in gone else claims
+        wanted = [n for n, c in enumerate(alive, 1) if c.verdict == "INVALID" and c.challengeable]
+        found = earliest_false(claims).claim
+        if not wanted:
+            assert found is None
+            continue
+        first = wanted[0]
+        doubt = [c for c in alive[: first - 1] if c.verdict == "UNKNOWN" and c.challengeable]
+        doubt += [c for c in alive[:first] if c.slashed]
+        assert found == (None if doubt and not alive[first - 1].closing else first)
+
+
+WINDOW, LAST = 12, 5
+"""Blocks in which a claim can be challenged, and how many of them are its last."""
+
+
+def seen(height, made, verdict):
+    """A claim that is open: what is known of it at a height."""
+    left = made + WINDOW - height
+    return told(verdict, left > 1, closing=1 < left <= LAST)
+
+
+@pytest.mark.parametrize("gap", range(WINDOW + 2))
+def test_the_stake_waits_for_an_earlier_claim_and_never_too_long(gap):
+    """Claim 2, made ``gap`` blocks after claim 1, is false at sight; claim 1 is judged ``learnt`` blocks after it."""
+    for truth, learnt in product(("VALID", "INVALID"), range(WINDOW + 2)):
+        for height in range(gap, gap + WINDOW):
+            first = truth if height >= learnt else "UNKNOWN"
+            staked = earliest_false([seen(height, 0, first), seen(height, gap, "INVALID")]).claim
+            if staked is not None:
+                break
+        soon_enough = max(learnt, gap) < WINDOW - 1 and learnt <= gap + WINDOW - LAST
+        assert staked == (1 if truth == "INVALID" and soon_enough else 2)
+        assert gap + WINDOW - height >= LAST
 
 
 # ---- succession
