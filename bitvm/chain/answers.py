@@ -96,6 +96,10 @@ class Answer:
         """An amount, which nodes write in bitcoins."""
         return int(self._coins() * _COIN)
 
+    def valued(self) -> int:
+        """A fee as miners count it, in satoshi; ``prioritisetransaction`` can make it negative."""
+        return int(self._coins(least=-_MOST_COINS) * _COIN)
+
     def feerate(self) -> float:
         """A feerate, which nodes write in bitcoins a thousand virtual bytes."""
         return float(self._coins() * _COIN / _PER_KILOBYTE)
@@ -130,11 +134,11 @@ class Answer:
 
     # ---- errors
 
-    def _coins(self) -> Decimal | int:
+    def _coins(self, least: int = 0) -> Decimal | int:
         value = self._value
         if type(value) is not int and not isinstance(value, Decimal):
             raise self._wrong("an amount of bitcoins")
-        if not 0 <= value <= _MOST_COINS:
+        if not least <= value <= _MOST_COINS:
             raise self._wrong("an amount of bitcoins that can exist")
         return value
 

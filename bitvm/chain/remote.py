@@ -214,7 +214,7 @@ class RemoteNode:
             vsize=entry["vsize"].whole(),
             fee=fees["base"].satoshi(),
             descendants_vsize=entry["descendantsize"].whole(),
-            descendants_fee=fees["descendant"].satoshi(),
+            descendants_fee=fees["descendant"].valued(),
         )
 
     def mempool_spenders(self, outpoints: Sequence[COutPoint]) -> Mapping[COutPoint, bytes]:

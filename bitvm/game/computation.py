@@ -87,6 +87,11 @@ class Unfinished:
         self._refuse()
 
     @property
+    def start_root(self) -> bytes:
+        """See `Computation`."""
+        self._refuse()
+
+    @property
     def final_root(self) -> bytes:
         """See `Computation`."""
         self._refuse()

@@ -68,7 +68,7 @@ class Rivals:
         if template.plain.endswith(_CHALLENGE) and at.has("Claim"):
             return None if any(map(at.is_spent, template.inputs)) else challenged_until(at)
         possible = (rival for rival in self.of(template) if not any(map(position.is_spent, rival.inputs)))
-        timeouts = (rival for rival in possible if rival.mover != template.mover and _is_timeout(rival))
+        timeouts = (rival for rival in possible if _are_opponents(rival, template) and _is_timeout(rival))
         heights = (position.unlock_height(rival) for rival in timeouts)
         return min((height for height in heights if height is not None), default=None)
 
@@ -117,6 +117,11 @@ def budget(position: Position, template: Template, deadline: int | None) -> int:
     if deadline is None:
         return math.ceil(parameters.fee_ceiling * (template.vsize() + TRUC_CHILD_LIMIT))
     return (parameters.bond if template.mover == PROVER else parameters.stake) // SHARE_OF_STAKE
+
+
+def _are_opponents(one: Template, other: Template) -> bool:
+    """Whether one is the prover's and the other a challenger's; a comrade's Slash takes nothing but the reward."""
+    return (one.mover == PROVER) != (other.mover == PROVER)
 
 
 def _is_timeout(template: Template) -> bool:

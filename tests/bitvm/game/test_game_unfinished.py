@@ -40,6 +40,7 @@ def decide(game, *computations):
 def test_whatever_is_asked_says_that_there_is_no_run():
     asked = (
         lambda: UNFINISHED.input_root,
+        lambda: UNFINISHED.start_root,
         lambda: UNFINISHED.final_root,
         lambda: UNFINISHED.accepted,
         lambda: UNFINISHED.points(1, 0),

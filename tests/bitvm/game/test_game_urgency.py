@@ -65,6 +65,19 @@ def test_a_timeout_that_has_become_impossible_is_no_deadline(played):
     assert played.rivals.deadline(position, played.graph["1/Slash"]) == step + played.parameters.delta
 
 
+def test_a_slash_of_a_comrade_that_is_due_is_no_deadline(played):
+    """It would make every honest challenger bid its most against the others, or against a sybil."""
+    position = played.before_slash
+    claim, graph = position.confirmed["Claim"], played.graph
+    for name in ("2/Challenge", "2/Choice_1"):  # as if it had been played long ago
+        position = replace(position, confirmed={**position.confirmed, name: replace(claim, height=claim.height + 1)})
+    slash = graph["2/Slash_after_Choice_1"]
+    assert position.unlock_height(slash) == position.height + 1, "it can be sent now"
+    step = position.height_of("1/Step")
+    assert played.rivals.deadline(position, graph["1/Slash"]) == step + played.parameters.delta
+    assert slash in played.rivals.comrades(graph["1/Slash"])
+
+
 def test_nobody_overtakes_a_payout(played):
     position = played.at["Claim"]
     template = played.graph["LatePayout"]
