@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bitvm.daemon.commands.catalogue import shared_commands
-from bitvm.daemon.commands.desk import Side, open_desk
+from bitvm.daemon.commands.desk import Side, open_desk, tell_unread
 from bitvm.daemon.commands.framework import (
     FINE,
     Command,
@@ -122,8 +122,9 @@ def _show_kept(console: Console, kept: HeldInput) -> None:
 def _input_list(arguments: argparse.Namespace) -> int:
     with open_desk(arguments, SIDE) as desk:
         found = [held for view in desk.views(arguments.setup) for held in held_inputs(desk, view)]
+        unread = dict(desk.unread)
     answer(arguments, found, _show_inputs)
-    return FINE
+    return tell_unread(arguments, unread)
 
 
 def _show_inputs(console: Console, found: list[HeldInput]) -> None:

@@ -10,17 +10,18 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 
-from bitvm.chain.interface import BlockId
+from bitvm.chain.interface import BlockId, ChainError
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.commands.framework import (
     FINE,
+    WRONG,
     Command,
     CommandError,
     HelpText,
@@ -32,7 +33,7 @@ from bitvm.daemon.commands.framework import (
     table_of,
     watching,
 )
-from bitvm.daemon.commands.judging import inputs_of, verify_claim
+from bitvm.daemon.commands.judging import inputs_of, read_input, verify_claim
 from bitvm.daemon.commands.lookout import Look, Lookout, QuietNode
 from bitvm.daemon.config import Config
 from bitvm.daemon.home import SetupFolder
@@ -51,7 +52,8 @@ _MONITOR = HelpText(
 Show every claim and game of the home's set-ups, or of SETUP, with a forecast: who wins, unless which move is confirmed
 by which block. SETUP is a name, or a folder with setup.yaml and exchange.sqlite, as anybody may have who was given
 these two files: no seed is needed, nothing is signed, sent or written. With the input of a claim (--input) its truth is
-found out by a run (with the folder's program.elf), and the forecast says who can only delay.""",
+found out by a run (with the folder's program.elf), and the forecast says who can only delay. Exit code 1 if a set-up
+of the home cannot be read; the others are shown.""",
     """\
 examples:
   challenger monitor
@@ -76,11 +78,12 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Everything at a block; the hash as explorers show it."""
+    """Everything at a block; the hash as explorers show it. unread: why set-ups are left out, by name."""
 
     height: int | None
     hash: str | None
     setups: tuple[Watched, ...]
+    unread: Mapping[str, str]
 
 
 def commands() -> tuple[Command, ...]:
@@ -106,16 +109,45 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _monitor(arguments: argparse.Namespace) -> int:
     config = Config.load(config_path(arguments), None)
+    for file in arguments.input:
+        read_input(file)  # one that cannot be read is told now, not when something is claimed
     with ExitStack() as stack:
         node = stack.enter_context(QuietNode(config.node.access))
         lookout = stack.enter_context(Lookout(node))
-        folders = list(_folders(config, arguments.setup))
-        watches = [_watch(folder, node, arguments) for folder in folders]
-        watch = Watch(lookout, [found for found in watches if found is not None], arguments.input, config.engine)
+        _check_from(node, arguments.first)
+        setups, unread = _setups(config, node, arguments)
+        watch = Watch(lookout, setups, arguments.input, config.engine, unread)
         if arguments.follow:
             return _follow(watch, config.node.poll_seconds, as_json=arguments.json)
         answer(arguments, watch.look(), lambda console, sight: console.print(picture(sight)))
-    return FINE
+    return WRONG if unread else FINE
+
+
+def _check_from(node: RemoteNode, first: int | None) -> None:
+    """Refuse a height from which on there is nothing to read."""
+    if first is None:
+        return
+    tip = node.tip().height
+    if not 0 <= first <= tip:
+        raise CommandError(f"--from {first}: the node has blocks 0 to {tip}; give one of them")
+
+
+def _setups(config: Config, node: RemoteNode, arguments: argparse.Namespace) -> tuple[list[_Setup], dict[str, str]]:
+    """Load the set-ups; one that cannot be read hides no other, and is returned with the reason."""
+    setups: list[_Setup] = []
+    unread: dict[str, str] = {}
+    for folder in _folders(config, arguments.setup):
+        try:
+            setup = _watch(folder, node, arguments)
+        except (CommandError, ChainError):
+            raise
+        except Exception as error:
+            if arguments.setup is not None:
+                raise
+            unread[folder.name] = str(error)
+        else:
+            setups += [] if setup is None else [setup]
+    return setups, unread
 
 
 def _folders(config: Config, chosen: str | None) -> Iterator[SetupFolder]:
@@ -165,8 +197,6 @@ def _watch(folder: SetupFolder, node: RemoteNode, arguments: argparse.Namespace)
 def _first_height(folder: SetupFolder, plan: SetupPlan, graph: Graph, node: RemoteNode, given: int | None) -> int:
     """Return from which block on the chain has to be read; raises CommandError where nobody says it."""
     if given is not None:
-        if given < 0:
-            raise CommandError(f"--from {given}: a height needed")
         return given
     if folder.start_path.exists():
         return folder.first_height()
@@ -183,9 +213,12 @@ def _first_height(folder: SetupFolder, plan: SetupPlan, graph: Graph, node: Remo
 class Watch:
     """Looks at set-ups again and again; runs a claim once."""
 
-    def __init__(self, lookout: Lookout, setups: list[_Setup], files: list[Path], engine: Engine) -> None:
-        """Look at nothing yet; ``files`` are inputs of claims."""
+    def __init__(
+        self, lookout: Lookout, setups: list[_Setup], files: list[Path], engine: Engine, unread: Mapping[str, str]
+    ) -> None:
+        """Look at nothing yet; ``files`` are inputs of claims, ``unread`` the set-ups that are left out."""
         self._lookout, self._setups, self._files, self._engine = lookout, setups, files, engine
+        self._unread = unread
         self._truths: dict[tuple[str, int, bytes], Verdict] = {}
 
     def tip(self) -> BlockId | None:
@@ -196,7 +229,8 @@ class Watch:
         """Look at everything."""
         tip = self.tip()
         watched = tuple(self._one(setup) for setup in self._setups)
-        return Sight(None if tip is None else tip.height, None if tip is None else tip.hash[::-1].hex(), watched)
+        height, shown = (None, None) if tip is None else (tip.height, tip.hash[::-1].hex())
+        return Sight(height, shown, watched, self._unread)
 
     def _one(self, setup: _Setup) -> Watched:
         name = setup.plan.name
@@ -257,6 +291,7 @@ def picture(sight: Sight) -> RenderableType:
     """Return all set-ups with their forecasts."""
     head = "the node does not answer" if sight.height is None else f"block {sight.height:,}"
     parts: list[RenderableType] = [said(head, "bold")]
+    parts += [said(f"{name}: left out: {why}", "bold red") for name, why in sight.unread.items()]
     for watched in sight.setups:
         if watched.problem:
             parts.append(said(f"{watched.setup}: {watched.problem}", "yellow"))

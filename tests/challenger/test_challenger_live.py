@@ -92,6 +92,17 @@ def test_with_the_input_the_monitor_knows_the_truth(operators, public, capsys, t
     assert input_root(OTHER_INPUT).hex() in err
 
 
+def test_the_monitor_refuses_what_it_would_not_use(operators, public, capsys, tmp_path):
+    folder, config = public
+    height = operators.stage.chain.height()
+    for first in (height + 1, -1):
+        _, err = monitor(capsys, folder, "--config", config, "--from", first, code=2)
+        assert f"--from {first}: the node has blocks 0 to {height}" in err
+    monitor(capsys, folder, "--config", config, "--from", 0)
+    _, err = monitor(capsys, "--config", config, "--input", tmp_path / "none", code=2)
+    assert f"{tmp_path / 'none'}: cannot be read" in err
+
+
 def test_the_monitor_shows_the_home_and_names_what_it_does_not_find(operators, public, capsys):
     folder, config = public
     assert operators.json("challenger2", "monitor")["setups"][0]["setup"] == SETUP

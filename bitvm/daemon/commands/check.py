@@ -7,9 +7,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from enum import StrEnum
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +17,10 @@ from bitvm.chain.interface import ChainError, UnknownBlockError
 from bitvm.chain.remote import NodeInfo, RemoteNode
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.backup import recovery_pending
+from bitvm.daemon.commands.check_lines import Line, Mark, ok
+from bitvm.daemon.commands.check_settings import check_config, check_daemon, check_wallet
 from bitvm.daemon.commands.desk import Desk, Side, open_desk
 from bitvm.daemon.commands.framework import FINE, WRONG, Command, HelpText, answer, config_path, said, table_of
-from bitvm.daemon.commands.snapshots import from_daemon, from_home
 from bitvm.daemon.config import Config
 from bitvm.daemon.home import HomeError
 from bitvm.daemon.store import DaemonStoreError
@@ -31,32 +30,12 @@ from bitvm.setup.archive import UnfinishedSetupError
 from bitvm.setup.input_store import InputStoreError
 from lvm.elf import load_elf
 
-
-class Mark(StrEnum):
-    """How a line came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was checked. fix: what to do, where it is not ok."""
-
-    name: str
-    mark: Mark
-    text: str
-    fix: str = ""
-
-
 LEAST_FREE = 1_000_000_000
 """Bytes that should be free where the home is."""
 VERY_LEAST_FREE = 100_000_000
 LEAST_VERSION = 29
 """Of a node, Core or Knots: packages with ephemeral dust, which our anchors are."""
 LEAST_PEERS = 4
-BLOCK_SECONDS = 600
 CLOCK_SECONDS = 2 * 3_600
 """How far the clock may be behind the newest blocks' median time, or ahead where blocks come."""
 COMPARED_DEPTH = 6
@@ -82,11 +61,12 @@ examples:
 
 def _check(side: Side, arguments: argparse.Namespace) -> int:
     Config.load(config_path(arguments), side.role)
+    lines: list[Line] = []
     try:
         with open_desk(arguments, side) as desk:
-            lines = list(lines_of(desk))
+            lines.extend(lines_of(desk))
     except (HomeError, DaemonStoreError, InputStoreError) as error:
-        lines = [Line("home", Mark.FAILED, str(error), "put it right, or restore the newest backup; then check again")]
+        lines.append(Line("home", Mark.FAILED, str(error), "do what it says, then check again"))
     answer(arguments, lines, _show)
     return WRONG if any(line.mark is Mark.FAILED for line in lines) else FINE
 
@@ -104,13 +84,9 @@ def lines_of(desk: Desk) -> Iterator[Line]:
     yield from _stores(desk)
     yield from _setups(desk)
     yield _recovery(desk)
-    yield _wallet(desk)
-    yield from _config(desk)
-    yield _daemon(desk)
-
-
-def _ok(name: str, text: str) -> Line:
-    return Line(name, Mark.OK, text)
+    yield check_wallet(desk)
+    yield from check_config(desk)
+    yield check_daemon(desk)
 
 
 # ---- the node
@@ -128,12 +104,12 @@ def _node(desk: Desk, info: NodeInfo | str) -> Iterator[Line]:
         fix = f"start the node at {desk.config.node.address}, or correct node.* in the configuration"
         yield Line("node", Mark.FAILED, info, fix)
         return
-    yield _ok("node", f"{info.version} at {desk.config.node.address}")
+    yield ok("node", f"{info.version} at {desk.config.node.address}")
     if info.network != desk.config.network:
         text = f"the node is on {info.network}, the configuration says {desk.config.network}"
         yield Line("network", Mark.FAILED, text, "correct network, or node.*")
     else:
-        yield _ok("network", info.network)
+        yield ok("network", info.network)
     version = _major(info.version)
     if version is not None and version < LEAST_VERSION:
         text = f"{info.version}: version {LEAST_VERSION} or later is needed"
@@ -155,11 +131,11 @@ def _chain(desk: Desk, info: NodeInfo) -> Iterator[Line]:
         text = f"at block {info.blocks:,} of {info.headers:,}"
         yield Line("synchronised", Mark.FAILED, text, "wait until the node has caught up")
     else:
-        yield _ok("synchronised", f"block {info.blocks:,}")
+        yield ok("synchronised", f"block {info.blocks:,}")
     if info.peers < LEAST_PEERS and not private:
         yield Line("peers", Mark.WARNING, f"{info.peers} peers", f"let the node have at least {LEAST_PEERS}")
     else:
-        yield _ok("peers", f"{info.peers} peers")
+        yield ok("peers", f"{info.peers} peers")
     if info.pruned:
         yield _pruned(desk, info)
 
@@ -171,7 +147,7 @@ def _pruned(desk: Desk, info: NodeInfo) -> Line:
     if lacking:
         text = f"blocks below {lowest:,} are gone, {lacking[0]} needs them from {needed[lacking[0]]:,} on"
         return Line("pruned", Mark.FAILED, text, "use a node that has them, or let it download the chain again")
-    return _ok("pruned", f"keeps blocks from {lowest:,} on, which is enough")
+    return ok("pruned", f"keeps blocks from {lowest:,} on, which is enough")
 
 
 def _needed(desk: Desk, name: str) -> int | None:
@@ -182,7 +158,9 @@ def _needed(desk: Desk, name: str) -> int | None:
             tip = seen.tip()
             return seen.start() if tip is None else tip.height + 1
     except Exception:  # a store that cannot be read has a line of its own
-        return folder.first_height() if folder.start_path.exists() else None
+        with suppress(HomeError):
+            return folder.first_height()
+        return None
 
 
 def _sightings(desk: Desk, name: str) -> Sightings:
@@ -202,7 +180,7 @@ def _clock(desk: Desk, info: NodeInfo) -> Line:
     if ahead > 6 * CLOCK_SECONDS and desk.config.network != "regtest":
         text = f"{ahead / 3_600:.1f} h ahead of the newest blocks"
         return Line("clock", Mark.WARNING, text, "set the machine's clock, or see why the node has no newer blocks")
-    return _ok("clock", f"within {max(1, abs(ahead) / 60):.0f} min of the newest blocks' median time")
+    return ok("clock", f"within {max(1, abs(ahead) / 60):.0f} min of the newest blocks' median time")
 
 
 def _second(desk: Desk) -> Iterator[Line]:
@@ -231,7 +209,7 @@ def _compared(node: RemoteNode, second: RemoteNode) -> Line:
     if abs(ours.height - theirs.height) > COMPARED_DEPTH:
         text = f"at block {theirs.height:,}, ours at {ours.height:,}"
         return Line("second node", Mark.WARNING, text, "see why one of them is behind")
-    return _ok("second node", f"agrees at block {height:,}")
+    return ok("second node", f"agrees at block {height:,}")
 
 
 # ---- the home
@@ -243,7 +221,7 @@ def _disk(path: Path) -> Line:
     if free < LEAST_FREE:
         mark = Mark.FAILED if free < VERY_LEAST_FREE else Mark.WARNING
         return Line("disk", mark, text, f"free some space where {path} is: what cannot be recorded is not signed")
-    return _ok("disk", text)
+    return ok("disk", text)
 
 
 def _files(home: Path) -> Iterator[Line]:
@@ -253,13 +231,13 @@ def _files(home: Path) -> Iterator[Line]:
         mark = Mark.FAILED if home in (path.parent, path) else Mark.WARNING
         yield Line("file modes", mark, f"{path} is open to others", f"chmod {right} {path}")
     if not wrong:
-        yield _ok("file modes", "everything is its owner's alone")
+        yield ok("file modes", "everything is its owner's alone")
 
 
 def _stores(desk: Desk) -> Iterator[Line]:
     home = desk.home
     yield _tried("journal", home.journal_path, lambda: home.open_journal().close())
-    yield _ok("daemon store", "opens") if home.daemon_path.exists() else _ok("daemon store", "not made yet")
+    yield ok("daemon store", "opens") if home.daemon_path.exists() else ok("daemon store", "not made yet")
     if home.inputs_path.exists():
         yield _tried("inputs", home.inputs_path, lambda: copy(home.inputs_path, desk.folder / "check-inputs.sqlite"))
     if home.wallet_path.exists():
@@ -276,7 +254,7 @@ def _tried(name: str, path: Path, check: Callable[[], object]) -> Line:
         check()
     except Exception as error:  # whatever is wrong with one store, the others are checked
         return Line(name, Mark.FAILED, str(error), f"stop the daemon, keep {path.name}, restore the newest backup")
-    return _ok(name, f"{path.name} opens and passes its checks")
+    return ok(name, f"{path.name} opens and passes its checks")
 
 
 def _setups(desk: Desk) -> Iterator[Line]:
@@ -301,75 +279,14 @@ def _setup(desk: Desk, name: str) -> Line:
     if plan.network != desk.config.network:
         text = f"its plan is for {plan.network}, the configuration says {desk.config.network}"
         return Line(f"set-up {name}", Mark.FAILED, text, "correct network, or move the set-up to another home")
-    return _ok(f"set-up {name}", f"finished; we are {archive.party}")
+    return ok(f"set-up {name}", f"finished; we are {archive.party}")
 
 
 def _recovery(desk: Desk) -> Line:
     if recovery_pending(desk.home.path):
         text = "restored from a backup: nothing is signed until it is known what was signed since"
         return Line("recovery", Mark.WARNING, text, "run the daemon with a node until `status` says that it has ended")
-    return _ok("recovery", "none is pending")
-
-
-# ---- money and settings
-
-
-def _wallet(desk: Desk) -> Line:
-    try:
-        found = from_home(desk).wallet
-        fresh = not desk.home.wallet_path.exists()
-        with desk.purse() as purse:
-            if fresh:
-                purse.refresh(desk.node, desk.node.tip().height, scan=True)
-            balance, address = purse.balance(), purse.address(desk.config.network)
-            setups = desk.home.setups()
-            paying = [held.coin for held in purse.reserved() if held.purpose.partition(":")[0] in setups]
-            on_the_way = sum(coin.output.nValue for coin in paying)  # most of it comes back as change
-    except Exception as error:  # a set-up that cannot be read has a line of its own
-        return Line("wallet", Mark.FAILED, f"cannot be checked: {error}", "see the other lines")
-    reserve = 0 if found is None else found.reserve
-    text = f"{balance:,} sat free, {on_the_way:,} in use; the fees of the worst case are {reserve:,} sat"
-    if balance + on_the_way < reserve:
-        return Line("wallet", Mark.FAILED, text, f"pay {reserve - balance - on_the_way:,} sat to {address}")
-    return _ok("wallet", text)
-
-
-def _config(desk: Desk) -> Iterator[Line]:
-    config = desk.config
-    found: list[Line] = []
-    if config.node.poll_seconds > BLOCK_SECONDS / 2:
-        text = f"node.poll_seconds is {config.node.poll_seconds:g}: blocks come every {BLOCK_SECONDS} s"
-        found.append(Line("polling", Mark.WARNING, text, "ask at least every minute"))
-    for name in desk.home.setups():
-        ceiling = desk.home.setup(name).plan().parameters.fee_ceiling
-        if config.fees.max_feerate < ceiling:
-            text = f"fees.max_feerate is {config.fees.max_feerate} sat/vB, {name} counts on {ceiling}"
-            found.append(Line("fees", Mark.FAILED, text, f"set fees.max_feerate to {ceiling} or more"))
-    if config.alerts.command is None:
-        fix = "name a program in alerts.command that reaches an operator"
-        found.append(Line("alerts", Mark.WARNING, "nobody is told when something is wrong", fix))
-    elif shutil.which(config.alerts.command[0]) is None:
-        text = f"alerts.command: {config.alerts.command[0]} is no program that can be run"
-        found.append(Line("alerts", Mark.FAILED, text, "correct alerts.command"))
-    if config.listen is None:
-        fix = "set listen, so that the other parties can ask for inputs and for what was seen"
-        found.append(Line("listen", Mark.WARNING, "we answer no other party", fix))
-    if config.http is not None and not config.http.loopback:
-        text = f"http is at {config.http}: whoever reaches it reads everything"
-        found.append(Line("http", Mark.WARNING, text, "listen on 127.0.0.1, or behind a firewall"))
-    yield from found or [_ok("settings", "none is dangerous")]
-
-
-def _daemon(desk: Desk) -> Line:
-    if desk.config.http is None:
-        return _ok("daemon", "not asked: http is not configured")
-    snapshot = from_daemon(desk.config)
-    if snapshot is None:
-        return Line("daemon", Mark.WARNING, f"does not answer at {desk.config.http}", "start it")
-    critical = [notice.text for notice in snapshot.notices if notice.severity == "critical"]
-    if critical:
-        return Line("daemon", Mark.FAILED, "; ".join(critical), "see `status`")
-    return _ok("daemon", f"runs; its last tick ended {time.time() - snapshot.at:.0f} s ago")
+    return ok("recovery", "none is pending")
 
 
 # ---- the picture

@@ -7,15 +7,17 @@ date there. The node that a desk has sends nothing.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bitvm.chain.interface import ChainError
 from bitvm.chain.purse import Purse
 from bitvm.chain.remote import RemoteNode
-from bitvm.daemon.commands.framework import CommandError, config_path
+from bitvm.daemon.commands.framework import FINE, WRONG, CommandError, config_path, fail
 from bitvm.daemon.commands.lookout import Look, Lookout, QuietNode
 from bitvm.daemon.config import Config, Role
 from bitvm.daemon.home import Home
@@ -70,6 +72,8 @@ class Desk:
     lookout: Lookout
     folder: Path
     """Temporary; removed with the desk."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """The set-ups that `views` had to leave out, and why."""
     _archives: dict[str, Archive] = field(default_factory=dict)
 
     def names(self, chosen: str | None = None) -> tuple[str, ...]:
@@ -97,14 +101,24 @@ class Desk:
         return SetupView(name, plan, archive, look)
 
     def views(self, chosen: str | None = None) -> Iterator[SetupView]:
-        """Yield the finished set-ups, or the chosen one, which then has to be finished."""
+        """Yield the finished set-ups, or the chosen one, which then has to be finished.
+
+        One that cannot be read hides no other: without a choice it is left out, and put into `unread`.
+        """
         self.lookout.refresh()
+        self.unread.clear()
         for name in self.names(chosen):
             try:
-                yield self.view(name)
-            except UnfinishedSetupError:
+                view = self.view(name)
+            except (CommandError, ChainError):  # the node's fault, so it is the same for all
+                raise
+            except Exception as error:
                 if chosen is not None:
                     raise
+                if not isinstance(error, UnfinishedSetupError):
+                    self.unread[name] = str(error)
+            else:
+                yield view
 
     @contextmanager
     def own_purse(self, node: RemoteNode) -> Iterator[Purse]:
@@ -134,6 +148,14 @@ class Desk:
         finally:
             for left in self.folder.glob("wallet.sqlite*"):
                 left.unlink()
+
+
+def tell_unread(arguments: argparse.Namespace, unread: Mapping[str, str]) -> int:
+    """Say on standard error which set-ups could not be read; returns the exit code."""
+    sys.stdout.flush()
+    for name, why in unread.items():
+        fail(arguments.called, f"set-up {name} is left out: {why}; see `check`", WRONG)
+    return WRONG if unread else FINE
 
 
 @contextmanager

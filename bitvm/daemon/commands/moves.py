@@ -13,8 +13,8 @@ from rich.text import Text
 from bitvm.chain.bidding import bid
 from bitvm.chain.interface import ChainError
 from bitvm.chain.payer import NO_HURRY, RELAYED_EVERYWHERE
-from bitvm.daemon.commands.desk import Desk, SetupView, Side, open_desk
-from bitvm.daemon.commands.framework import FINE, Command, HelpText, answer, said
+from bitvm.daemon.commands.desk import Desk, SetupView, Side, open_desk, tell_unread
+from bitvm.daemon.commands.framework import Command, HelpText, answer, said
 from bitvm.daemon.commands.judging import steps_bar
 from bitvm.daemon.computations import Computations, Job
 from bitvm.daemon.role import Bench
@@ -32,7 +32,7 @@ from bitvm.keys.secrets import OneTimeKeySpec, Secrets
 from bitvm.keys.seed import Seed
 from bitvm.script.onetime import Signature
 from bitvm.script.weight import txid
-from lvm.elf import load_elf
+from lvm.elf import ElfError, load_elf
 from lvm.machine import Engine
 
 LEAVE = "leave"
@@ -109,13 +109,21 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _moves(side: Side, arguments: argparse.Namespace) -> int:
+    plans: list[Plan] = []
     with open_desk(arguments, side) as desk, desk.home.open_journal() as journal:
-        plans = [plan_of(desk, side, view, journal) for view in desk.views(arguments.setup)]
+        for view in desk.views(arguments.setup):
+            try:
+                plans.append(plan_of(desk, side, view, journal))
+            except ElfError as error:
+                if arguments.setup is not None:
+                    raise
+                desk.unread[view.name] = f"{desk.home.setup(view.name).program_path}: {error}"
+        unread = dict(desk.unread)
     whole = Plan(
         tuple(move for plan in plans for move in plan.moves), tuple(wait for plan in plans for wait in plan.waits)
     )
     answer(arguments, whole, partial(_show, waits=arguments.waits))
-    return FINE
+    return tell_unread(arguments, unread)
 
 
 def plan_of(desk: Desk, side: Side, view: SetupView, journal: Journal) -> Plan:

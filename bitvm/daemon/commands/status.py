@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from bitvm.daemon.commands.desk import Desk, Side, open_desk
+from bitvm.daemon.commands.desk import Side, open_desk, tell_unread
 from bitvm.daemon.commands.framework import (
     FINE,
+    WRONG,
     Command,
     CommandError,
     HelpText,
@@ -24,9 +25,9 @@ from bitvm.daemon.commands.framework import (
     watching,
 )
 from bitvm.daemon.commands.outlook import short_name
-from bitvm.daemon.commands.snapshots import from_daemon, from_home
+from bitvm.daemon.commands.snapshots import Standing, from_daemon, standing_of, standing_of_home
 from bitvm.daemon.config import Config
-from bitvm.daemon.status import ClaimStatus, GameStatus, Severity, Snapshot, WalletStatus
+from bitvm.daemon.status import ClaimStatus, GameStatus, SetupStatus, Severity, WalletStatus
 
 STATES = ("open", "running", "won", "lost", "closed")
 _VERDICT_STYLES = {"VALID": "green", "INVALID": "bold red", "UNKNOWN": "yellow"}
@@ -42,12 +43,14 @@ def commands(side: Side) -> tuple[Command, ...]:
         """\
 Show set-ups, claims with our verdicts, games with whose move it is and how many blocks are left, the wallet, and what
 somebody should look at. Told by the daemon if it runs and the configuration has `http`; otherwise made from the home
-and the node, with the verdicts that the daemon has kept.""",
+and the node, with the verdicts that the daemon has kept. Then the daemon's notices are not known: it says so, and
+whether a daemon runs at all. In JSON `notices` is null then, `notices_unknown` says why, and `found` is what this
+command has found itself. Exit code 1 if a set-up cannot be read.""",
         f"""\
 examples:
   {program} status
   {program} status --watch
-  {program} status --json | jq '.notices[].text'""",
+  {program} status --json | jq '.notices_unknown // .notices[].text'""",
     )
     claims = HelpText(
         "the claims and our verdicts",
@@ -90,25 +93,22 @@ def _add_games(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=STATES, help="in this state alone")
 
 
-def _snapshot(desk: Desk) -> Snapshot:
-    return from_daemon(desk.config) or from_home(desk)
-
-
-def _take(side: Side, arguments: argparse.Namespace) -> Snapshot:
+def _take(side: Side, arguments: argparse.Namespace) -> Standing:
     told = from_daemon(Config.load(config_path(arguments), side.role))
     if told is not None:
         if told.role != side.role:
             raise CommandError(f"http: a {told.role}'s daemon answers there; give the configuration of a {side.role}")
-        return told
+        return Standing(told, runs=True)
     with open_desk(arguments, side) as desk:
-        return from_home(desk)
+        return standing_of_home(desk)
 
 
 def _status(side: Side, arguments: argparse.Namespace) -> int:
     if arguments.watch:
         return _watch(side, arguments)
-    answer(arguments, _take(side, arguments), lambda console, snapshot: console.print(picture(snapshot)))
-    return FINE
+    standing = _take(side, arguments)
+    answer(arguments, standing.to_json(), lambda console, _: console.print(picture(standing)))
+    return WRONG if standing.unread else FINE
 
 
 def _watch(side: Side, arguments: argparse.Namespace) -> int:
@@ -120,51 +120,59 @@ def _watch(side: Side, arguments: argparse.Namespace) -> int:
     try:
         with open_desk(arguments, side) as desk, watching(console) as show:
             while True:
-                show(picture(_snapshot(desk)))
+                show(picture(standing_of(desk)))
                 time.sleep(arguments.every)
     except KeyboardInterrupt:
         return FINE
 
 
 def _claims(side: Side, arguments: argparse.Namespace) -> int:
-    setups = _take(side, arguments).setups
+    standing = _take(side, arguments)
+    setups, unread = _chosen(standing, arguments.setup)
     disputed = _disputed(game for setup in setups for game in setup.games)
-    found = [
-        claim
-        for setup in setups
-        for claim in setup.claims
-        if arguments.setup in (None, claim.setup) and arguments.verdict in (None, claim.verdict)
-    ]
+    found = [claim for setup in setups for claim in setup.claims if arguments.verdict in (None, claim.verdict)]
     answer(arguments, found, lambda console, claims: console.print(_claims_table(claims, disputed)))
-    return FINE
+    return tell_unread(arguments, unread)
 
 
 def _games(side: Side, arguments: argparse.Namespace) -> int:
-    snapshot = _take(side, arguments)
-    found = [
-        game
-        for setup in snapshot.setups
-        for game in setup.games
-        if arguments.setup in (None, game.setup) and arguments.state in (None, game.state)
-    ]
+    standing = _take(side, arguments)
+    setups, unread = _chosen(standing, arguments.setup)
+    found = [game for setup in setups for game in setup.games if arguments.state in (None, game.state)]
 
     def show(console: Console, games: list[GameStatus]) -> None:
-        console.print(_games_table(games, snapshot.tip, None))
+        console.print(_games_table(games, standing.snapshot.tip, None))
 
     answer(arguments, found, show)
-    return FINE
+    return tell_unread(arguments, unread)
+
+
+def _chosen(standing: Standing, name: str | None) -> tuple[tuple[SetupStatus, ...], Mapping[str, str]]:
+    """Return the set-ups, or the chosen one, and those that cannot be read; raises CommandError for no such one."""
+    setups, unread = standing.snapshot.setups, standing.unread
+    if name is None:
+        return setups, unread
+    if name in unread:
+        raise CommandError(f"--setup {name}: {unread[name]}; see `check`")
+    chosen = tuple(setup for setup in setups if setup.name == name)
+    if not chosen:
+        known = ", ".join(setup.name for setup in setups)
+        there = f"there are {known}" if known else "there is none yet"
+        raise CommandError(f"--setup {name!r:.60}: no finished set-up has this name; {there}")
+    return chosen, {}
 
 
 # ---- pictures
 
 
-def picture(snapshot: Snapshot) -> RenderableType:
+def picture(standing: Standing) -> RenderableType:
     """Return everything as one picture."""
+    snapshot = standing.snapshot
     claims = [claim for setup in snapshot.setups for claim in setup.claims]
     games = [game for setup in snapshot.setups for game in setup.games]
     disputed = _disputed(games)
     return Group(
-        *_head(snapshot), _claims_table(claims, disputed, "Claims"), _games_table(games, snapshot.tip, "Games")
+        *_head(standing), _claims_table(claims, disputed, "Claims"), _games_table(games, snapshot.tip, "Games")
     )
 
 
@@ -173,12 +181,16 @@ def _disputed(games: Iterable[GameStatus]) -> frozenset[tuple[str, int]]:
     return frozenset((game.setup, game.slot) for game in games if game.state == "running")
 
 
-def _head(snapshot: Snapshot) -> Iterator[RenderableType]:
+def _head(standing: Standing) -> Iterator[RenderableType]:
+    snapshot = standing.snapshot
     tip = "no block seen" if snapshot.tip is None else f"block {snapshot.tip:,}"
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.at))
     yield said(f"{snapshot.role}, {tip}, {clock}", "bold")
     if snapshot.recovering:
         yield said("recovering from a restore: nothing is signed yet", "yellow")
+    if standing.unknown:
+        live = any(not setup.over for setup in snapshot.setups)
+        yield said(f"notices are not known: {standing.unknown}", "bold red" if live and not standing.runs else "yellow")
     for notice in snapshot.notices:
         where = f"{notice.setup}: " if notice.setup else ""
         style = "bold red" if notice.severity is Severity.CRITICAL else "yellow"

@@ -14,7 +14,7 @@ from bitvm.chain.interface import Rejected
 from bitvm.chain.purse import Purse
 from bitvm.chain.purse_form import PurseError
 from bitvm.chain.remote import RemoteNode
-from bitvm.daemon.commands.desk import Desk, Side, open_desk
+from bitvm.daemon.commands.desk import Desk, Side, open_desk, tell_unread
 from bitvm.daemon.commands.framework import (
     FINE,
     Command,
@@ -121,13 +121,17 @@ def _wallet(side: Side, arguments: argparse.Namespace) -> int:
         return code
     with open_desk(arguments, side) as desk:
         found = wallet_of(desk, scan=arguments.scan)
+        unread = dict(desk.unread)
     answer(arguments, found, _show)
-    return FINE
+    return tell_unread(arguments, unread)
 
 
 def wallet_of(desk: Desk, *, scan: bool = False) -> Wallet:
-    """Return the wallet; asks the node for coins where nothing was recorded yet, or with ``scan``."""
-    snapshot = from_home(desk)
+    """Return the wallet; asks the node for coins where nothing was recorded yet, or with ``scan``.
+
+    A set-up that cannot be read is not in the reserve.
+    """
+    snapshot = from_home(desk, whole=False)
     reserve = 0 if snapshot.wallet is None else snapshot.wallet.reserve
     fresh = not desk.home.wallet_path.exists()
     with desk.purse() as purse:
@@ -233,10 +237,12 @@ def _feerate(desk: Desk, node: RemoteNode, arguments: argparse.Namespace) -> flo
 
 
 def _keep_reserve(desk: Desk, purse: Purse, amount: int, *, anyway: bool) -> None:
+    if anyway:
+        return
     snapshot = from_home(desk)
     reserve = 0 if snapshot.wallet is None else snapshot.wallet.reserve
     left = purse.balance() - amount
-    if reserve and left < reserve and not anyway:
+    if reserve and left < reserve:
         raise CommandError(f"{left:,} sat would be left, the worst case needs {reserve:,}; pay less, or add --anyway")
 
 

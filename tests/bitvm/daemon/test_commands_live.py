@@ -1,6 +1,7 @@
 """The operators' commands on real homes, in the middle of a dispute about a false claim, and a real node."""
 
 import json
+import os
 from dataclasses import replace
 from io import StringIO
 
@@ -13,7 +14,7 @@ from tiny import INPUT, OTHER_INPUT
 
 from bitvm.cli import main as bitvm_main
 from bitvm.daemon.board import Board
-from bitvm.daemon.commands.snapshots import snapshot_of
+from bitvm.daemon.commands.snapshots import Standing, snapshot_of
 from bitvm.daemon.commands.status import picture
 from bitvm.daemon.http import serve_http
 from bitvm.daemon.settings import Address
@@ -65,7 +66,7 @@ def test_commands_that_look_change_nothing(operators):
 def test_status_is_what_the_daemon_says_of_itself(operators, scene):
     _, company = scene
     told = company.snapshots["challenger1"]
-    found = snapshot_of(operators.json("challenger1", "status"))
+    found = snapshot(operators.json("challenger1", "status"))
     assert (found.role, found.tip, found.tip_hash) == (told.role, told.tip, told.tip_hash)
     (setup,), (expected,) = found.setups, told.setups
     assert setup.claims == expected.claims
@@ -74,10 +75,44 @@ def test_status_is_what_the_daemon_says_of_itself(operators, scene):
     assert snapshot_of(json.loads(json.dumps(told.to_json()))) == told
 
 
+def snapshot(said):
+    """Return the snapshot in what `status --json` says without a daemon."""
+    mine = {"told_by", "daemon_runs", "notices_unknown", "found"}
+    return snapshot_of({key: value for key, value in said.items() if key not in mine} | {"notices": said["found"]})
+
+
+def test_status_says_that_it_does_not_know_the_daemons_notices(operators):
+    home = operators.stage.actors["challenger1"].home()
+    said = operators.json("challenger1", "status")
+    assert (said["told_by"], said["daemon_runs"], said["notices"], said["found"]) == ("home", False, None, [])
+    assert said["notices_unknown"].startswith("no daemon runs on this home")
+    assert "notices are not known: no daemon runs on this home" in operators.run("challenger1", "status")[0]
+    lines = {line["name"]: line for line in operators.json("challenger1", "check")}
+    assert (lines["daemon"]["mark"], lines["daemon"]["fix"]) == ("warning", "start it")
+    with home.lock():
+        said = operators.json("challenger1", "status")
+        assert (said["daemon_runs"], said["notices"]) == (True, None)
+        assert f"process {os.getpid()}, does not answer at 127.0.0.1:" in said["notices_unknown"]
+        lines = {line["name"]: line for line in operators.json("challenger1", "check")}
+        assert "does not answer" in lines["daemon"]["text"]
+
+
+def test_without_http_a_daemon_that_runs_is_no_daemon_that_tells(operators, monkeypatch):
+    monkeypatch.setenv("BITVM_HTTP", "none")
+    with operators.stage.actors["challenger1"].home().lock():
+        said = operators.json("challenger1", "status")
+        lines = {line["name"]: line for line in operators.json("challenger1", "check")}
+    assert (said["daemon_runs"], said["notices"]) == (True, None)
+    assert "over `http` alone, which is not configured; set http" in said["notices_unknown"]
+    assert (lines["daemon"]["mark"], lines["daemon"]["fix"]) == ("warning", "set http")
+
+
 def test_claims_and_games_are_filtered(operators):
     (claim,) = operators.json("challenger1", "claims", "--verdict", "INVALID")
     assert (claim["slot"], claim["input_root"]) == (1, input_root(INPUT).hex())
-    assert operators.json("challenger1", "claims", "--setup", "other") == []
+    for command in ("claims", "games"):
+        message = operators.refused("challenger1", command, "--setup", "other")
+        assert f"--setup 'other': no finished set-up has this name; there are {SETUP}" in message
     assert len(operators.json("challenger1", "claims")) == 2
     (game,) = operators.json("challenger1", "games", "--state", "running")
     assert (game["challenger"], game["turn"], game["last"]) == (1, "prover", "1/Choice_1")
@@ -233,7 +268,9 @@ def test_without_a_node_what_was_recorded_is_shown(operators, tmp_path, capsys):
     assert "the node" in story["problem"]
     assert story["transactions"] == operators.json("challenger1", "show", SETUP)["transactions"]
     assert challenger_main(["status", "--config", str(path), "--json"]) == 0
-    (notice,) = json.loads(capsys.readouterr().out)["notices"]
+    said = json.loads(capsys.readouterr().out)
+    assert said["notices"] is None
+    (notice,) = said["found"]
     assert (notice["kind"], notice["severity"]) == ("node_unreachable", "critical")
 
 
@@ -304,7 +341,9 @@ def test_status_comes_from_the_daemon_if_it_tells(operators, scene):
             nursery.cancel_scope.cancel()
         return found[0]
 
-    assert json.loads(trio.run(ask, "status", "--json"))["ticks"] == 4_711
+    said = json.loads(trio.run(ask, "status", "--json"))
+    assert (said["ticks"], said["told_by"], said["daemon_runs"]) == (4_711, "daemon", True)
+    assert [found["text"] for found in said["notices"]] == [notice.text]
     out = trio.run(ask, "status")
     assert "critical: alpha: game_alarm: 1:1: only the daemon knows" in out
     assert "the prover owes" in out or "owes an answer" in out
@@ -316,5 +355,5 @@ def test_the_picture_survives_text_that_looks_like_markup(scene):
     _, company = scene
     notice = Notice(NoticeKind.GAME_ALARM, Severity.WARNING, "[bold]not markup[/]", None)
     console = Console(width=120, record=True, file=StringIO())
-    console.print(picture(replace(company.snapshots["challenger1"], notices=(notice,))))
+    console.print(picture(Standing(replace(company.snapshots["challenger1"], notices=(notice,)), runs=True)))
     assert "[bold]not markup[/]" in console.export_text()

@@ -1,5 +1,7 @@
 """`moves`, and the commands that write, while a dispute goes on."""
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +132,61 @@ def test_wallet_refuses_before_it_sends(operators, scene, words, said):
     assert scene[0].remote.mempool_txids() == mempool
 
 
+@pytest.fixture
+def evil(operators):
+    """A folder of a set-up that cannot be read, in the home of challenger1."""
+    folder = operators.stage.actors["challenger1"].home().setups_path / "evil"
+    folder.mkdir(mode=0o700)
+    (folder / "setup.yaml").write_bytes(b"\xff\x00garbage")
+    (folder / "setup.yaml").chmod(0o600)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("evil")
+def test_a_set_up_that_cannot_be_read_hides_no_other(operators):
+    said = operators.json("challenger1", "status", code=1)
+    assert [setup["name"] for setup in said["setups"]] == [SETUP]
+    assert [(found["kind"], found["setup"]) for found in said["found"]] == [("setup_failed", "evil")]
+    assert "critical: evil: setup_failed: " in operators.run("challenger1", "status", code=1)[0]
+    for command in (("claims",), ("games",), ("moves",), ("wallet",), ("input", "list")):
+        out, err = operators.run("challenger1", *command, "--json", code=1)
+        assert "set-up evil is left out: " in err
+        assert "setup.yaml" in err
+        assert json.loads(out)
+        operators.run("challenger1", *command, code=1)
+    assert operators.json("challenger1", "claims", "--setup", SETUP)
+    assert "--setup evil: " in operators.refused("challenger1", "games", "--setup", "evil")
+    assert "setup.yaml" in operators.refused("challenger1", "moves", "evil")
+    ours = operators.json("challenger1", "wallet", code=1)["address"]
+    assert "set-up evil cannot be read" in operators.refused("challenger1", "wallet", "send", ours, 5_000)
+
+
+@pytest.mark.usefixtures("evil")
+def test_check_and_monitor_show_what_can_be_read(operators):
+    lines = {line["name"]: line for line in operators.json("challenger1", "check", code=1)}
+    assert [name for name, line in lines.items() if line["mark"] == "failed"] == ["set-up evil"]
+    assert lines["wallet"]["text"].endswith("without those of evil")
+    assert lines[f"set-up {SETUP}"]["mark"] == lines["node"]["mark"] == "ok"
+    sight = operators.json("challenger1", "monitor", code=1)
+    assert [watched["setup"] for watched in sight["setups"]] == [SETUP]
+    assert "setup.yaml" in sight["unread"]["evil"]
+    assert "evil: left out: " in operators.run("challenger1", "monitor", code=1)[0]
+    assert "setup.yaml" in operators.refused("challenger1", "monitor", "evil")
+
+
+def test_a_program_that_cannot_be_read_hides_no_move_of_another(operators):
+    program = operators.stage.actors["challenger1"].home().setup(SETUP).program_path
+    content = program.read_bytes()
+    program.write_bytes(b"no program")
+    try:
+        out, err = operators.run("challenger1", "moves", "--json", code=1)
+    finally:
+        program.write_bytes(content)
+    assert json.loads(out)["moves"] == []
+    assert f"set-up {SETUP} is left out: {program}: " in err
+
+
 def test_backup_and_restore(operators, tmp_path, capsys):
     actor = operators.stage.actors["challenger1"]
     file = tmp_path / "backup.tar"
@@ -154,6 +211,10 @@ def test_backup_and_restore(operators, tmp_path, capsys):
     code, said = restored("check", "--json")
     assert '"recovery"' in said.out
     assert "run the daemon with a node until" in said.out
+    code, said = restored("status", "--json")
+    assert json.loads(said.out)["recovering"]
+    code, said = restored("status")
+    assert "recovering from a restore: nothing is signed yet" in said.out
 
 
 @pytest.fixture
