@@ -53,6 +53,7 @@ def explore_prover(
 
 def explore_challenger(
     *claimed: Remembered,
+    blind: bool = False,
     few: bool = True,
     levels: int = 1,
     challengers: int = 1,
@@ -61,19 +62,19 @@ def explore_challenger(
     played_on: Graph | None = None,
     **options: Any,
 ) -> Exploration:
-    """Explore challenger 1 from each false claim of a hostile prover; other challengers are the prover's."""
+    """Explore challenger 1 from each false claim of a hostile prover; other challengers are the prover's.
+
+    blind: the challenger has no run, and each claim is one that needs none to be judged.
+    """
     computation = true(levels)
+    known = None if blind else computation
+    seeing = (choices_are_disputes(1, computation), unknown_is_silent(1, computation))
     liar = HostileProver([computation, *claimed], claimed)
     exploration = Exploration(
         played_on or graph(levels, challengers, confirmations, delta),
-        {challenger(1): lambda position: challenger_strategy.decide(position, computation, 1)},
+        {challenger(1): lambda position: challenger_strategy.decide(position, known, 1)},
         by_mover(liar, HostileChallenger(few)),
-        checks=(
-            *GAME,
-            challenger_keeps_stake(1),
-            choices_are_disputes(1, computation),
-            unknown_is_silent(1, computation),
-        ),
+        checks=(*GAME, challenger_keeps_stake(1), *(() if blind else seeing)),
         ends=(challenger_slashes_end(1), nothing_stuck_end),
         **options,
     )

@@ -7,9 +7,12 @@ beyond saying what another computation says. See `symbolic_game`, and `symbolic_
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 from symbolic_play import explore_challenger, explore_prover
-from symbolic_world import DATA, false
+from symbolic_position import NO_NODE
+from symbolic_world import DATA, false, true
 
 from lvm.layout import CONTROL_BASE
 from regtest.hostile import LIES
@@ -96,6 +99,14 @@ def test_challenger_against_a_liar_that_falsifies_a_field():
     exploration = explore_challenger(lie("beside"), patient=False, budget=1)
     assert challenger_wins(exploration)
     assert {"Slash_after_Close", "Slash_after_Refute_after_Close", "Slash_after_Compare_left"} <= exploration.ended
+
+
+@pytest.mark.parametrize("true_otherwise", [True, False])
+def test_challenger_without_a_run_against_an_input_that_cannot_exist(true_otherwise):
+    """What a thief baits a stake with costs it the bond, whatever else it says."""
+    claimed = copy(true() if true_otherwise else lie("beside"))
+    claimed.input_root = NO_NODE
+    assert challenger_wins(explore_challenger(claimed, blind=True, patient=False, budget=1))
 
 
 def test_challenger_against_a_patient_liar_whose_miners_hold_moves_up():
