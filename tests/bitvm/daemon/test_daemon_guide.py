@@ -100,6 +100,18 @@ def test_a_unit_starts_a_program_that_is_installed_and_never_gives_up(unit: Path
     assert "MemoryDenyWriteExecute" not in found  # the fast engine compiles
 
 
+def test_the_guide_makes_the_folder_of_the_unit_before_anybody_writes_into_it() -> None:
+    """`useradd --system` makes none, and the unit's own comes too late for `init`."""
+    (prover,) = (directives(unit) for unit in UNITS if unit.stem == "bitvm-prover")
+    folder = f"/var/lib/{prover['StateDirectory'][0]}"
+    made = f"install -d -m {prover['StateDirectoryMode'][0]} -o {prover['User'][0]} -g {prover['Group'][0]} {folder}\n"
+    assert made in GUIDE
+    assert f"--home-dir {folder} " in GUIDE
+    assert f"`data_dir: {folder}/home`" in GUIDE
+    programs = {shlex.split(directives(unit)["ExecStart"][0])[0] for unit in UNITS}
+    assert f"ln -s {' '.join(sorted(programs))} /usr/local/bin/\n" in GUIDE
+
+
 def test_the_units_differ_in_the_role_alone() -> None:
     challenger, prover = (unit.read_text() for unit in UNITS)
     assert prover.replace("bin/bitvm prover run", "bin/challenger run").replace("prover", "challenger") == challenger
