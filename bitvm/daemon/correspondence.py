@@ -1,14 +1,19 @@
 """What a daemon says to the other parties of its set-ups, and what it asks them (`bitvm.setup.peers`).
 
 It answers whoever is a party of a set-up: inputs that it holds, attestations if it is an attester, and everything that
-it has seen. It asks for inputs that it needs and lacks, the prover first; and, after a restore, for what others have
-seen of it. An answer is checked before it is kept, and a peer that does not answer is asked again later: nothing here
-is needed for a move that is due, except the bytes of an input that nobody has given us otherwise.
+it has seen. It asks for inputs that it needs and lacks, and, after a restore, for what others have seen of it. What is
+answered is checked before it is kept: nothing here is needed for a move that is due, except the bytes of an input that
+nobody has given us otherwise.
+
+All parties are asked at the same time, each by itself, so one that is silent delays no other. At most `ASKED_AT_ONCE`
+may be sending us something, since an answer can be large; a silent one loses its place soon, and is then asked again
+after as long a pause, with twice the patience: the slow line of an honest party gets the time that it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import trio
@@ -24,12 +29,15 @@ from bitvm.setup.attestation import Attester
 from bitvm.setup.channel import ChannelError
 from bitvm.setup.input_store import InputMissingError
 from bitvm.setup.peers import (
+    PATIENCE_SECONDS,
     AnswerError,
     Between,
     InputRequest,
+    NotNowError,
     Peers,
     RefusalError,
     Request,
+    SeenPage,
     SeenRequest,
     ask,
     serve_requests,
@@ -38,7 +46,16 @@ from bitvm.setup.peers import (
 _log = get_logger(__name__)
 
 RETRY_SECONDS = 5.0
-"""How long a peer that could not help is left alone."""
+"""How long a peer that could not help is left alone at least."""
+
+PATIENCE = 30.0
+"""Seconds that an answer may take at first; at most it is `PATIENCE_SECONDS`."""
+
+ASKED_AT_ONCE = 8
+"""Peers of which an answer may be coming in. One has 16 MB at most, and takes several times as much to be read."""
+
+MOST_SEEN_BYTES = 200_000_000
+"""Bytes of all transactions that a peer may have seen of a set-up; one that says more is not listened to any more."""
 
 _ATTEST = "attest_"
 """How the fields that an attester signs begin."""
@@ -70,7 +87,7 @@ class DaemonDesk:
         """See `bitvm.setup.peers.Desk`; a claim that was ever seen, in a block or a mempool, counts as made."""
         engagement = self._engagement(setup)
         if self._daemon.is_recovering:
-            raise RefusalError("restored from a backup: nothing is signed yet; ask again later")
+            raise NotNowError("restored from a backup: nothing is signed yet; ask again later")
         bench = engagement.bench
         keys = dict(_attester_keys(engagement))
         if not keys:
@@ -95,7 +112,7 @@ class DaemonDesk:
         for engagement in self._daemon.engagements.values():
             if engagement.bench.archive.setup_id == setup:
                 return engagement
-        raise RefusalError("this set-up is not served here now")
+        raise NotNowError("this set-up is not served here now")
 
 
 def _attester_keys(engagement: Engagement) -> Iterator[tuple[tuple[int, int], KeySpec]]:
@@ -156,48 +173,116 @@ def between(engagement: Engagement, party: str) -> Between:
 
 
 def others(engagement: Engagement) -> list[str]:
-    """Return the other parties of a set-up, the prover first."""
+    """Return the other parties of a set-up."""
     return [party for party in engagement.bench.archive.graph.setting.parties if party != engagement.bench.party]
+
+
+Keep = Callable[[object], Awaitable[Request[object] | None]]
+"""Takes an answer, and returns what to ask the same peer next, None if nothing."""
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """Asks parties for what a daemon needs; ``limiter``: how many at once."""
+
+    daemon: Daemon
+    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(ASKED_AT_ONCE))
+
+    async def ask(self, engagement: Engagement, party: str, request: Request[object], keep: Keep) -> None:
+        """Ask a party until it has answered and ``keep`` has nothing more to ask, ever more patiently."""
+        patience, wanted = PATIENCE, request
+        while True:
+            async with self.limiter:
+                begun, found = trio.current_time(), None
+                with trio.move_on_after(patience) as scope:
+                    found = await ask_peer(self.daemon, engagement, party, wanted)
+                took = trio.current_time() - begun
+                following = None if found is None else await keep(found)
+            if following is not None:
+                wanted = following
+                continue
+            if found is not None:
+                return
+            if scope.cancelled_caught:
+                _log.info("peer is silent", setup=engagement.bench.name, party=party, seconds=patience)
+                patience = min(2 * patience, PATIENCE_SECONDS)
+            await trio.sleep(max(RETRY_SECONDS, took))
+
+    async def fetch(self, engagement: Engagement, slot: int, root: bytes, scope: trio.CancelScope) -> None:
+        """Ask all parties for an input until one has given it, or ``scope`` is cancelled: it is not lacking then."""
+        with scope:
+            async with trio.open_nursery() as nursery:
+
+                async def keep(found: object) -> None:
+                    assert isinstance(found, bytes)
+                    store = partial(engagement.bench.inputs.keep, engagement.bench.archive.setup_id, slot, found)
+                    await trio.to_thread.run_sync(store, limiter=self.daemon.writer)
+                    _log.info("input received", setup=engagement.bench.name, root=root)
+                    nursery.cancel_scope.cancel()
+
+                for party in others(engagement):
+                    request = InputRequest(between(engagement, party), root)
+                    nursery.start_soon(self.ask, engagement, party, request, keep)
+            self.daemon.wake()
+
+    async def learn(self, engagement: Engagement, party: str) -> None:
+        """Ask a party what it has seen, page by page, and record each page when it comes."""
+        name, known = engagement.bench.name, frozenset(engagement.bench.archive.graph.by_txid())
+        size = 0
+
+        def learn(page: SeenPage) -> None:
+            if (now := self.daemon.engagements.get(name)) is not None:  # it may have been taken up anew meanwhile
+                now.learn(page.transactions)
+
+        async def keep(found: object) -> SeenRequest | None:
+            nonlocal size
+            assert isinstance(found, SeenPage)
+            await trio.to_thread.run_sync(learn, found, limiter=self.daemon.writer)
+            size += found.size
+            if found.after is not None and size <= MOST_SEEN_BYTES:
+                return SeenRequest(between(engagement, party), known, found.after)
+            _log.info("told what was seen", setup=name, party=party, bytes=size, all=found.after is None)
+            return None
+
+        await self.ask(engagement, party, SeenRequest(between(engagement, party), known), keep)
 
 
 async def ask_for_inputs(daemon: Daemon) -> None:
     """Ask for every input that a set-up needs and lacks, until somebody gives it; runs until it is cancelled."""
     snapshot: Snapshot | None = None
-    asked: dict[tuple[str, bytes], float] = {}
+    asker, fetches = _Asker(daemon), dict[tuple[str, bytes], trio.CancelScope]()
     async with trio.open_nursery() as nursery:
         while True:
             snapshot = await daemon.board.newer_than(snapshot)
-            over = {status.name for status in snapshot.setups if status.over}
-            for name, engagement in list(daemon.engagements.items()):
-                for root, slot in list(engagement.bench.missing.items()) if name not in over else ():
-                    if trio.current_time() >= asked.get((name, root), 0.0):
-                        asked[name, root] = trio.current_time() + RETRY_SECONDS
-                        nursery.start_soon(_fetch, daemon, engagement, slot, root)
+            lacking = _lacking(daemon, snapshot)
+            for key in fetches.keys() - lacking.keys():
+                fetches.pop(key).cancel()
+            for key in lacking.keys() - fetches.keys():
+                fetches[key] = trio.CancelScope()
+                nursery.start_soon(asker.fetch, *lacking[key], key[1], fetches[key])
 
 
-async def _fetch(daemon: Daemon, engagement: Engagement, slot: int, root: bytes) -> None:
-    for party in others(engagement):
-        found = await ask_peer(daemon, engagement, party, InputRequest(between(engagement, party), root))
-        if isinstance(found, bytes):
-            keep = partial(engagement.bench.inputs.keep, engagement.bench.archive.setup_id, slot, found)
-            await trio.to_thread.run_sync(keep, limiter=daemon.writer)
-            _log.info("input received", setup=engagement.bench.name, party=party, root=root)
-            daemon.wake()
-            return
+def _lacking(daemon: Daemon, snapshot: Snapshot) -> dict[tuple[str, bytes], tuple[Engagement, int]]:
+    """Return which inputs are lacking, by set-up and root, and the claim slot that each is for."""
+    over = {status.name for status in snapshot.setups if status.over}
+    return {
+        (name, root): (engagement, slot)
+        for name, engagement in list(daemon.engagements.items())
+        if name not in over
+        for root, slot in list(engagement.bench.missing.items())
+    }
 
 
 async def ask_what_was_seen(daemon: Daemon) -> None:
     """After a restore: ask all parties what they have seen of us, and record it; ends with the recovery."""
     snapshot: Snapshot | None = None
-    answered: set[tuple[str, str]] = set()
-    while daemon.is_recovering:
-        snapshot = await daemon.board.newer_than(snapshot)
-        for name, engagement in list(daemon.engagements.items()):
-            known = frozenset(engagement.bench.archive.graph.by_txid())
-            for party in others(engagement):
-                if (name, party) in answered:
-                    continue
-                found = await ask_peer(daemon, engagement, party, SeenRequest(between(engagement, party), known))
-                if isinstance(found, tuple):
-                    await trio.to_thread.run_sync(engagement.learn, found, limiter=daemon.writer)
-                    answered.add((name, party))
+    asker, asked = _Asker(daemon), set[tuple[str, str]]()
+    async with trio.open_nursery() as nursery:
+        while daemon.is_recovering:
+            snapshot = await daemon.board.newer_than(snapshot)
+            for name, engagement in list(daemon.engagements.items()):
+                for party in others(engagement):
+                    if (name, party) not in asked:
+                        asked.add((name, party))
+                        nursery.start_soon(asker.learn, engagement, party)
+        nursery.cancel_scope.cancel()

@@ -2,10 +2,11 @@
 
     INPUT    setup id, input root              the input's bytes, or that it is not held
     ATTEST   setup id, AttestationRequest      Attestation (`bitvm.setup.attestation`)
-    SEEN     setup id                          every transaction of it, with witness, that the peer has ever seen
+    SEEN     setup id, where to begin          a page of all its transactions, with witness, that the peer has ever seen
 
 Who asks names set-up and party; only who is that party of that set-up, by the identity that TLS proved, is answered. A
-refusal ends the connection with its reason, which reaches the asker as a ChannelError (REFUSED).
+refusal ends the connection with its reason, which reaches the asker as a ChannelError (REFUSED). One that says nothing
+about the request, only that now is not the time, begins with `LATER`, and `is_not_now` knows it.
 
 Nothing in an answer is believed: input bytes must have the root that was asked for, transactions must be of the graph
 (their witnesses are judged by who uses them), an attestation must be of the slot, try and root that was asked for; the
@@ -27,7 +28,7 @@ import trio
 from bitcoin.core import CTransaction
 from bitcoin.core.serialize import SerializationError
 
-from bitvm.setup.attestation import AttestationError, decode_attestation, decode_request
+from bitvm.setup.attestation import AttestationError, InputNotHeldError, decode_attestation, decode_request
 from bitvm.setup.channel import LIMITS, Channel, ChannelError, Frame, Kind, Limits, Reason, connect, open_tasks, serve
 from bitvm.setup.identity import Identity
 from bitvm.setup.messages import (
@@ -38,6 +39,7 @@ from bitvm.setup.messages import (
     take_fields,
     write_envelope,
 )
+from bitvm.setup.peer_fields import bool_field, list_of, or_none, text_field
 from lvm.boot import InputTooLargeError, input_root
 from lvm.layout import HASH_BYTES
 
@@ -47,14 +49,14 @@ ID_BYTES = 32
 PAGE_BYTES = 4_000_000
 """Bytes of transactions in a page of SEEN; a page holds one transaction at least."""
 
-MOST_SEEN_BYTES = 200_000_000
-"""Bytes of all transactions that an answer to SEEN may have; a peer that sends more is not listened to."""
-
 CONNECTIONS = 4
 """Connections that one identity may have at once."""
 
 PATIENCE_SECONDS = 300.0
 """How long an answer may take in all."""
+
+LATER = "not now: "
+"""How a refusal begins after which the same request may be answered."""
 
 INPUT, ATTEST, SEEN = "input request", "attest request", "seen request"
 _ANSWERS = {INPUT: "input", ATTEST: "attested", SEEN: "seen"}
@@ -70,6 +72,15 @@ class AnswerError(ValueError):
 
 class RefusalError(Exception):
     """A desk does not answer; the text reaches the asker."""
+
+
+class NotNowError(RefusalError):
+    """A desk does not answer now; the asker knows that it may ask the same later."""
+
+
+def is_not_now(error: ChannelError) -> bool:
+    """Whether a peer has only said that it cannot answer now."""
+    return error.reason is Reason.REFUSED and str(error).startswith(f"{Reason.REFUSED.value}: {LATER}")
 
 
 class Desk(Protocol):
@@ -133,7 +144,7 @@ class InputRequest:
         return await trio.to_thread.run_sync(self._read, data)
 
     def _read(self, data: bytes) -> bytes | None:
-        found: bytes | None = self.between.answer(INPUT, data, data=_or_none(hex_field()))["data"]
+        found: bytes | None = self.between.answer(INPUT, data, data=or_none(hex_field()))["data"]
         try:
             if found is not None and input_root(found) != self.root:
                 raise AnswerError(f"{self.between.asked}: not the input of root {self.root.hex()}")
@@ -152,7 +163,7 @@ class AttestRequest:
     async def exchange(self, say: Say) -> bytes:
         """See `Request`."""
         data = await say(self.between.encode(ATTEST, request=self.request.decode()))
-        answer = self.between.answer(ATTEST, data, attestation=_text)["attestation"].encode()
+        answer = self.between.answer(ATTEST, data, attestation=text_field)["attestation"].encode()
         party, attestation = decode_attestation(answer)
         _, asked = decode_request(self.request)
         found = (party, attestation.claim, attestation.attempt, attestation.input_root)
@@ -161,33 +172,43 @@ class AttestRequest:
         return bytes(answer)
 
 
+class SeenPage(NamedTuple):
+    """Some transactions that a peer has seen, their size in bytes, and where the next page begins; None at the end."""
+
+    transactions: tuple[CTransaction, ...]
+    size: int
+    after: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """Asks for all transactions of the set-up that the peer has seen; ``known``: the ids of the graph's."""
+    """Asks for transactions of the set-up that the peer has seen, a page of them; ``known``: the ids of the graph's.
+
+    ``after``: where the page begins, for all but the first what the page before says.
+    """
 
     between: Between
     known: Collection[bytes]
+    after: bytes = bytes(ID_BYTES)
 
-    async def exchange(self, say: Say) -> tuple[CTransaction, ...]:
+    async def exchange(self, say: Say) -> SeenPage:
         """See `Request`."""
-        found: list[CTransaction] = []
-        after, size, more = bytes(ID_BYTES), 0, True
-        while more:
-            data = await say(self.between.encode(SEEN, after=after.hex()))
-            fields = self.between.answer(SEEN, data, transactions=_list_of(hex_field()), more=_bool)
-            more = fields["more"]
-            if more and not fields["transactions"]:
-                raise AnswerError(f"{self.between.asked}: an empty page, and more to come")
-            for raw in fields["transactions"]:
-                size += len(raw)
-                if (digest := hashlib.sha256(raw).digest()) <= after or size > MOST_SEEN_BYTES:
-                    raise AnswerError(f"{self.between.asked}: transactions out of order, or more than are read")
-                found.append(self._read(raw))
-                after = digest
-            await trio.lowlevel.checkpoint()
-        return tuple(found)
+        data = await say(self.between.encode(SEEN, after=self.after.hex()))
+        return await trio.to_thread.run_sync(self._read, data)
 
-    def _read(self, raw: bytes) -> CTransaction:
+    def _read(self, data: bytes) -> SeenPage:
+        fields = self.between.answer(SEEN, data, transactions=list_of(hex_field()), more=bool_field)
+        if fields["more"] and not fields["transactions"]:
+            raise AnswerError(f"{self.between.asked}: an empty page, and more to come")
+        found, after, size = [], self.after, 0
+        for raw in fields["transactions"]:
+            if (digest := hashlib.sha256(raw).digest()) <= after:
+                raise AnswerError(f"{self.between.asked}: transactions out of order")
+            found.append(self._transaction(raw))
+            after, size = digest, size + len(raw)
+        return SeenPage(tuple(found), size, after if fields["more"] else None)
+
+    def _transaction(self, raw: bytes) -> CTransaction:
         try:
             transaction = CTransaction.deserialize(raw)
         except (SerializationError, ValueError) as error:
@@ -282,7 +303,7 @@ class _Counter:
     async def answer(self, channel: Channel) -> None:
         """Serve a connection, one request after the other, until the peer ends it or is refused."""
         if self._open.get(channel.peer, 0) >= CONNECTIONS:
-            await channel.refuse(f"{CONNECTIONS} connections of this identity are open already")
+            await channel.refuse(f"{LATER}{CONNECTIONS} connections of this identity are open already")
             return
         self._open[channel.peer] = self._open.get(channel.peer, 0) + 1
         try:
@@ -306,7 +327,8 @@ class _Counter:
                 try:
                     answer = await trio.to_thread.run_sync(self._answer, channel.peer, frame, limiter=self._limiter)
                 except (RefusalError, AttestationError, MessageError) as error:
-                    refusal = str(error).encode(errors="replace").decode()  # it may quote what is no text
+                    later = LATER if isinstance(error, NotNowError | InputNotHeldError) else ""
+                    refusal = later + str(error).encode(errors="replace").decode()  # it may quote what is no text
                 else:
                     await channel.send(Kind.MESSAGE, answer)
             nursery.cancel_scope.cancel()
@@ -323,7 +345,7 @@ class _Counter:
         setup = fields["setup"]
         peers = self._setups.get(setup)
         if peers is None or party == peers.own or peers.identities.get(party) != peer:
-            raise RefusalError(f"no set-up {setup.hex()} here in which you are {party!r:.40}")
+            raise NotNowError(f"no set-up {setup.hex()} here in which you are {party!r:.40}")
         answer = self._fields(kind, setup, party, fields)
         return write_envelope(_ANSWERS[kind], peers.own, {"setup": setup.hex(), **answer})
 
@@ -349,41 +371,9 @@ def _page(seen: Iterable[CTransaction], after: bytes) -> dict[str, Any]:
     return {"transactions": page, "more": len(page) < len(rest)}
 
 
-# ---- fields
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise MessageError(f"{where}: text needed")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise MessageError(f"{where}: text needed that UTF-8 can hold") from error
-    return value
-
-
-def _bool(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise MessageError(f"{where}: true or false needed")
-    return value
-
-
-def _or_none(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-    return lambda value, where: None if value is None else read(value, where)
-
-
-def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], list[Any]]:
-    def read_all(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise MessageError(f"{where}: a list needed")
-        return [read(item, f"{where}[{position}]") for position, item in enumerate(value)]
-
-    return read_all
-
-
 _READERS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
     INPUT: {"root": hex_field(HASH_BYTES)},
-    ATTEST: {"request": _text},
+    ATTEST: {"request": text_field},
     SEEN: {"after": hex_field(ID_BYTES)},
 }
 """The fields of each request beside the set-up id."""

@@ -13,7 +13,15 @@ from networked import HOST, LIMITS, digest, listen, new_identity
 from bitvm.graph.costs import reference_graph
 from bitvm.graph.parameters import Parameters
 from bitvm.setup import peers as module
-from bitvm.setup.attestation import Attestation, AttestationRequest, ForgedRequestError, encode
+from bitvm.setup.attestation import (
+    AnotherRootError,
+    Attestation,
+    AttestationRequest,
+    ClaimMadeError,
+    ForgedRequestError,
+    InputNotHeldError,
+    encode,
+)
 from bitvm.setup.channel import ChannelError, Kind, Limits, Reason, connect, serve
 from bitvm.setup.messages import MAX_MESSAGE_BYTES, write_envelope
 from bitvm.setup.peers import (
@@ -22,10 +30,13 @@ from bitvm.setup.peers import (
     AttestRequest,
     Between,
     InputRequest,
+    NotNowError,
     Peers,
     RefusalError,
+    SeenPage,
     SeenRequest,
     ask,
+    is_not_now,
     serve_requests,
 )
 from lvm.boot import input_root
@@ -125,6 +136,30 @@ async def test_the_largest_input_gets_through(identities):
         assert await asked(identities, address, InputRequest(BETWEEN, input_root(largest))) == largest
 
 
+@pytest.mark.parametrize(
+    ("error", "later"),
+    [
+        (RefusalError("we are no attester"), False),
+        (ForgedRequestError("not the prover's"), False),
+        (ClaimMadeError("the claim has been made"), False),
+        (AnotherRootError("another root is signed"), False),
+        (NotNowError("nothing is signed yet"), True),
+        (InputNotHeldError("the disk is full"), True),
+    ],
+)
+async def test_who_cannot_answer_now_is_told_from_who_refuses(identities, error, later):
+    desk = Shelf()
+
+    def attest(*_):
+        raise error
+
+    desk.attest = attest
+    async with serving(identities, desk) as address:
+        with pytest.raises(ChannelError, match=str(error)) as caught:
+            await asked(identities, address, AttestRequest(BETWEEN, encode("prover", REQUEST)))
+    assert is_not_now(caught.value) is later
+
+
 async def test_an_attestation_is_asked_for(identities):
     async with serving(identities) as address:
         answer = await asked(identities, address, AttestRequest(BETWEEN, encode("prover", REQUEST)))
@@ -139,9 +174,13 @@ async def test_an_attestation_is_asked_for(identities):
 @pytest.mark.parametrize("page", [1, 500, 4_000_000])
 async def test_everything_that_was_seen_is_had_page_by_page(identities, monkeypatch, page):
     monkeypatch.setattr(module, "PAGE_BYTES", page)
-    desk = Shelf()
+    desk, found, after = Shelf(), [], bytes(32)
     async with serving(identities, desk) as address:
-        found = await asked(identities, address, SeenRequest(BETWEEN, KNOWN))
+        while after is not None:
+            got = await asked(identities, address, SeenRequest(BETWEEN, KNOWN, after))
+            assert got.size == sum(len(one.serialize()) for one in got.transactions)
+            found += got.transactions
+            after = got.after
     assert sorted(one.serialize() for one in found) == sorted(one.serialize() for one in SEEN)
     assert len(desk.asked) == {1: len(SEEN), 4_000_000: 1}.get(page, len(desk.asked))
 
@@ -150,7 +189,7 @@ async def test_nothing_was_seen(identities):
     desk = Shelf()
     desk.seen = lambda *_: []
     async with serving(identities, desk) as address:
-        assert await asked(identities, address, SeenRequest(BETWEEN, KNOWN)) == ()
+        assert await asked(identities, address, SeenRequest(BETWEEN, KNOWN)) == SeenPage((), 0, None)
 
 
 # ---- hostile askers
@@ -225,7 +264,9 @@ async def test_one_identity_has_so_many_connections_and_no_more(identities):
 
         for _ in range(CONNECTIONS):
             await nursery.start(hold)
-        assert "connections of this identity" in await refused(identities, address, InputRequest(BETWEEN, ROOT))
+        with pytest.raises(ChannelError, match="connections of this identity") as caught:
+            await asked(identities, address, InputRequest(BETWEEN, ROOT))
+        assert is_not_now(caught.value)
         other = Between(OTHER, "prover", "challenger1")
         assert await asked(identities, address, InputRequest(other, ROOT), "challenger2") == DATA
         nursery.cancel_scope.cancel()
@@ -326,15 +367,11 @@ async def test_no_false_answer_is_believed(identities, request_, said, expected)
             await asked(identities, address, request_)
 
 
-async def test_a_peer_that_never_ends_is_not_listened_to(identities, monkeypatch):
-    first = page(*SEEN[:2], more=True)
-    async with lying(identities, first, first) as address:
+async def test_a_peer_does_not_tell_the_same_twice(identities):
+    async with lying(identities, page(*SEEN[:2], more=True)) as address:
+        after = (await asked(identities, address, SeenRequest(BETWEEN, KNOWN))).after
         with pytest.raises(AnswerError, match="out of order"):
-            await asked(identities, address, SeenRequest(BETWEEN, KNOWN))
-    monkeypatch.setattr(module, "MOST_SEEN_BYTES", 100)
-    async with lying(identities, page(*SEEN)) as address:
-        with pytest.raises(AnswerError, match="more than are read"):
-            await asked(identities, address, SeenRequest(BETWEEN, KNOWN))
+            await asked(identities, address, SeenRequest(BETWEEN, KNOWN, after))
 
 
 async def test_a_peer_that_only_shows_that_it_is_there_is_given_up(identities):
