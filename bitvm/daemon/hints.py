@@ -6,10 +6,15 @@ so polling goes on. Needs the extra ``zmq``; without it, or where nothing publis
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import trio
 
 from bitvm.daemon.daemon import Daemon
 from bitvm.daemon.logs import get_logger
+
+if TYPE_CHECKING:
+    import zmq
 
 _log = get_logger(__name__)
 
@@ -37,14 +42,14 @@ async def listen_to_hints(daemon: Daemon) -> None:
             await trio.lowlevel.wait_readable(socket.fileno())
 
 
-def _drain(socket: object) -> bool:
+def _drain(socket: zmq.Socket[bytes]) -> bool:
     """Take all messages; whether there was one."""
-    import zmq
+    from zmq import NOBLOCK, Again
 
     found = False
     while True:
         try:
-            socket.recv_multipart(zmq.NOBLOCK)  # type: ignore[attr-defined]
-        except zmq.Again:
+            socket.recv_multipart(NOBLOCK)
+        except Again:
             return found
         found = True
