@@ -38,8 +38,8 @@ class Concerns:
         self, position: Position, decisions: Mapping[str, Decision], judge: Callable[[int], Judged]
     ) -> Iterator[Notice]:
         """Yield the notices about a position; ``judge`` says what we think of the claim in a slot that was made."""
-        for slot in self._unjudged(position, judge):
-            text = f"claim {slot}: cannot be judged, and Payout is {self.short} blocks away at most"
+        for slot, left in self._unjudged(position, judge):
+            text = f"claim {slot}: cannot be judged, and Payout is {left} blocks away"
             yield self._notice(NoticeKind.UNKNOWN_NEAR_DEADLINE, text)
         for key, decision in decisions.items():
             if isinstance(decision, Wait) and decision.alarm:
@@ -67,16 +67,20 @@ class Concerns:
         owed = self.rivals.owed(at, int(number)) if number.isdecimal() else None
         return owed[1] - at.height if owed is not None and owed[0] == self.party else None
 
-    def _unjudged(self, position: Position, judge: Callable[[int], Judged]) -> Iterator[int]:
-        """Yield the claims that a challenger cannot judge although it will soon be too late."""
+    def _unjudged(self, position: Position, judge: Callable[[int], Judged]) -> Iterator[tuple[int, int]]:
+        """Yield the claims that a challenger cannot judge although it will soon be too late, with the blocks left.
+
+        Within the last ``delta`` blocks the stake may go onto a later claim, so it is soon then at the latest.
+        """
         parameters = position.graph.setting.parameters
+        short = max(self.short, parameters.delta)
         for slot in range(1, parameters.claims + 1) if self.party != PROVER else ():
             at = position.at_claim(slot)
             if not at.has("Claim") or at.spent_by("Claim", BOND) is not None:
                 continue
-            near = at.height_of("Claim") + parameters.delta_claim - position.height <= self.short
-            if near and judge(slot).verdict is Verdict.UNKNOWN:
-                yield slot
+            left = at.height_of("Claim") + parameters.delta_claim - position.height
+            if left <= short and judge(slot).verdict is Verdict.UNKNOWN:
+                yield slot, left
 
     def _notice(self, kind: NoticeKind, text: str, severity: Severity = Severity.CRITICAL) -> Notice:
         return Notice(kind, severity, text, self.name)

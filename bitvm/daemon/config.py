@@ -145,7 +145,7 @@ class AlertsConfig:
         int,
         Setting(
             Whole(1, 10_000),
-            "So many blocks before the time to challenge runs out, a claim not yet judged is a notice.",
+            "So many blocks before the time to challenge runs out, or delta, a claim not yet judged is a notice.",
         ),
     ] = 6
 
