@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from bitvm.hosts import is_host, is_ipv6
+
 MAX_PORT = 65_535
 _NOTHING = ("", "none")
 
@@ -38,8 +40,9 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read host:port, an IPv6 host in brackets; or SettingError."""
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)]|([^\s:/@\[\]]+)):([0-9]{1,5})", text)
-        if match is None or int(match[3]) > MAX_PORT:
+        match = re.fullmatch(r"(?:\[([^\]]+)]|([^:\[\]]+)):([0-9]{1,5})", text)
+        fits = match is not None and (is_ipv6(match[1]) if match[1] else is_host(match[2]))
+        if match is None or not fits or int(match[3]) > MAX_PORT:
             raise SettingError(f"{text!r} is not host:port")
         return cls(match[1] or match[2], int(match[3]))
 
@@ -157,8 +160,8 @@ class Host(Kind):
     allowed: str = field(default="the name or address of a host", init=False)
 
     def read(self, value: object) -> str:
-        """Take text without anything that does not belong to a host."""
-        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", value):
+        """Take what `bitvm.hosts` knows as one."""
+        if not isinstance(value, str) or not is_host(value):
             raise SettingError(f"{value!r} is not a host")
         return value
 

@@ -32,6 +32,7 @@ import yaml
 from bitvm.files import write_new
 from bitvm.graph.model import all_parties, challenger
 from bitvm.graph.parameters import ParameterError, Parameters
+from bitvm.hosts import is_host, is_ipv6
 from bitvm.setup.identity import IdentityError, parse_key
 from bitvm.strictyaml import StrictYamlError, parse_yaml
 
@@ -62,13 +63,14 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read ``host:port``; raises PlanError."""
+        """Read ``host:port``, the host a name or an address as `bitvm.hosts` says; raises PlanError."""
         host, _, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
-        elif ":" in host:
-            host = ""
-        if not host or any(char.isspace() for char in host) or not re.fullmatch(r"[0-9]{1,5}", port):
+            fits = is_ipv6(host)
+        else:
+            fits = is_host(host) and ":" not in host
+        if not fits or not re.fullmatch(r"[0-9]{1,5}", port):
             raise PlanError(f"host:port needed (an IPv6 host in brackets), got {text!r:.80}")
         if not 1 <= int(port) <= 0xFFFF:
             raise PlanError(f"a port from 1 to {0xFFFF} needed, got {text!r:.80}")

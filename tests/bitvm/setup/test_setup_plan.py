@@ -6,6 +6,28 @@ from plans import FIRST, PARAMETERS, PLAN, PROVER
 
 from bitvm.setup.plan import Address, PlanError, PlannedParty, SetupPlan
 
+BAD_HOSTS = (
+    "prover..example",
+    ".example",
+    "example.",
+    "a" * 64 + ".example",
+    ".".join(["a" * 60] * 5),
+    "a\u200db",
+    "\ud800",
+    "\u00e9.example",
+    "a b",
+    "a\n",
+    "a/b",
+    "\0",
+    "[example]",
+    "[127.0.0.1]",
+    "[::zz]",
+    "[fe80::1%eth0]",
+    "[]",
+    "",
+)
+"""What no socket takes, or not without an error of its own."""
+
 
 def changed(path=(), **fields):
     """Return the plan's YAML with fields of a part changed; None takes one away."""
@@ -30,6 +52,17 @@ def test_a_saved_plan_is_the_same_again(tmp_path):
     with pytest.raises(PlanError, match=r"setup\.yaml: exists"):
         replace(PLAN, name="other").save(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS)
+def test_a_host_that_sockets_do_not_take_is_refused(host):
+    with pytest.raises(PlanError, match="host:port needed"):
+        Address.parse(f"{host}:80")
+
+
+@pytest.mark.parametrize("host", ["a", "127.0.0.1", "-x_.A9", "[::1]", "[::ffff:1.2.3.4]", ".".join(["a" * 62] * 4)])
+def test_names_and_addresses_are_read_and_written_the_same(host):
+    assert str(Address.parse(f"{host}:80")) == f"{host}:80"
 
 
 def test_the_digest_is_of_what_is_said_not_of_how_it_is_written():
