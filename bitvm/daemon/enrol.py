@@ -5,6 +5,7 @@
     3  exchange  the prover coordinates at ``setup_address``, a challenger calls there, until everybody has everything
     4  archive   the signed graph, and Fund ready to broadcast, which the prover's daemon does
 
+Who is in the plan is who takes part: every message carries the signature of its sender's identity (`bitvm.setup.seal`).
 Everything that is said is on disk before it is sent (`bitvm.setup.progress`), so a process that is killed at any moment
 is started again and goes on: with the nonce of its store and the coins and the change of the offer that it made. A
 challenger that was away when the prover ended has to wait until the prover runs the set-up once more.
@@ -39,6 +40,7 @@ from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import DUST, Parameters
 from bitvm.keys.journal import JournalError
+from bitvm.printable import printable
 from bitvm.setup.archive import Archive, ArchiveError
 from bitvm.setup.channel import LIMITS, ChannelError, Limits, open_tasks
 from bitvm.setup.coordinator import Coordinator
@@ -47,6 +49,7 @@ from bitvm.setup.joiner import join
 from bitvm.setup.messages import MessageError, Offer, decode
 from bitvm.setup.plan import Address, SetupPlan
 from bitvm.setup.progress import Finished, Progress
+from bitvm.setup.seal import content_of
 from bitvm.setup.session import Session, SetupError
 from bitvm.setup.store import ROUNDS, SetupStore, SetupStoreError
 from lvm.elf import ElfError, load_elf
@@ -60,6 +63,11 @@ LINGER_SECONDS = 60.0
 PATIENCE_SECONDS = 24 * 3_600.0
 """How long a challenger calls a prover that does not answer."""
 
+TROUBLE_SECONDS = 30.0
+"""How often a new reason why connections end is told while nothing else changes; strangers can make many."""
+
+_MAX_TROUBLE = 500
+
 
 class EnrolError(Exception):
     """The set-up cannot go on; the message says why, and what to do."""
@@ -71,15 +79,20 @@ class AffordError(EnrolError):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a set-up stands: how many of its `ROUNDS` rounds are complete, and who is waited for."""
+    """Where a set-up stands: how many of its `ROUNDS` rounds are complete, and who is waited for.
+
+    trouble: why the last connection ended, empty while there is nothing to say of it. It may hold text of others.
+    """
 
     rounds: int
     waiting: tuple[str, ...]
+    trouble: str = ""
 
     def __str__(self) -> str:
         """Return it as a sentence."""
         waiting = f"; waiting for {', '.join(self.waiting)}" if self.waiting else ""
-        return f"{self.rounds} of {ROUNDS} rounds are complete{waiting}"
+        trouble = f"; last connection: {printable(self.trouble, _MAX_TROUBLE)}" if self.trouble else ""
+        return f"{self.rounds} of {ROUNDS} rounds are complete{waiting}{trouble}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +150,13 @@ async def enrol(
                     change_script=purse.script_pubkey,
                     payout_script=purse.script_pubkey,
                 )
-                progress = Progress(session, store, plan.parameters)
+                progress = Progress(session, store, plan, home.identity)
                 await progress.resume()
                 if party == PROVER:
-                    await _coordinate(
-                        progress,
-                        home,
-                        plan,
-                        address=listen or plan.setup_address,
-                        tell=tell,
-                        limits=limits,
-                        linger=linger,
-                    )
+                    address = listen or plan.setup_address
+                    await _coordinate(progress, address=address, tell=tell, limits=limits, linger=linger)
                 else:
-                    await _join(progress, home, plan, tell=tell, limits=limits, patience=patience)
+                    await _join(progress, tell=tell, limits=limits, patience=patience)
         tell(Standing(ROUNDS, ()))
         return await trio.to_thread.run_sync(Archive.load, folder.exchange_path, plan.parameters)
     except OSError as error:
@@ -213,7 +219,7 @@ def _offered(home: Home, plan: SetupPlan, store: SetupStore, purse: Purse, *, no
     if made is None:
         return _promise(plan, store.party, node, purse, kept)
     try:
-        _, offer = decode(made)
+        _, offer = decode(content_of(made))
     except MessageError as error:
         raise EnrolError(f"{store.path}: our offer cannot be read: {error}") from error
     if not isinstance(offer, Offer):
@@ -274,55 +280,41 @@ def _open_store(folder: SetupFolder, party: str, parameters: Parameters) -> Setu
 
 
 async def _coordinate(
-    progress: Progress,
-    home: Home,
-    plan: SetupPlan,
-    *,
-    address: Address,
-    tell: Callable[[Standing], None],
-    limits: Limits,
-    linger: float,
+    progress: Progress, *, address: Address, tell: Callable[[Standing], None], limits: Limits, linger: float
 ) -> None:
-    peers = {party: identity for party, identity in plan.identities.items() if party != PROVER}
-    coordinator = Coordinator(progress, home.identity, peers, limits)
+    coordinator = Coordinator(progress, limits)
     try:
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
-        raise EnrolError(f"{plan.name}: cannot listen at {address}: {error.strerror or error}") from error
+        raise EnrolError(f"{progress.plan.name}: cannot listen at {address}: {error.strerror or error}") from error
     try:
         run = partial(coordinator.run, listeners, linger=linger)
-        await _told(run, lambda: Standing(len(progress.rounds), tuple(coordinator.missing())), tell)
+        await _told(run, lambda: Standing(len(progress.rounds), tuple(coordinator.missing()), progress.trouble), tell)
     finally:
         for listener in listeners:
             listener.socket.close()
 
 
-async def _join(
-    progress: Progress,
-    home: Home,
-    plan: SetupPlan,
-    *,
-    tell: Callable[[Standing], None],
-    limits: Limits,
-    patience: float,
-) -> None:
-    host, port = plan.setup_address
-    prover = plan.identity_of(PROVER)
-    run = partial(join, progress, host, port, home.identity, prover, limits=limits, patience=patience)
-    await _told(run, lambda: Standing(len(progress.rounds), (PROVER,)), tell)
+async def _join(progress: Progress, *, tell: Callable[[Standing], None], limits: Limits, patience: float) -> None:
+    run = partial(join, progress, *progress.plan.setup_address, limits=limits, patience=patience)
+    await _told(run, lambda: Standing(len(progress.rounds), (PROVER,), progress.trouble), tell)
 
 
 async def _told(
     run: Callable[[], Awaitable[Finished]], look: Callable[[], Standing], tell: Callable[[Standing], None]
 ) -> None:
-    """Run the exchange, and tell its standing whenever that changes."""
+    """Run the exchange, and tell its standing when that changes; new trouble alone not too often."""
 
     async def watch() -> None:
-        told = None
+        told, quiet = Standing(-1, ()), -math.inf
         while True:
-            if (standing := look()) != told:
+            standing, now = look(), trio.current_time()
+            moved = (standing.rounds, standing.waiting) != (told.rounds, told.waiting)
+            troubled = standing.trouble not in ("", told.trouble) and now >= quiet
+            if moved or troubled:
                 tell(standing)
                 told = standing
+                quiet = now + TROUBLE_SECONDS if standing.trouble else quiet
             await trio.sleep(LOOK_SECONDS)
 
     async with open_tasks() as nursery:

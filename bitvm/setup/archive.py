@@ -1,8 +1,9 @@
 """An agreed set-up, read from its exchange store without any secret: the signed graph, and Fund ready to broadcast.
 
-The store holds the messages of the rounds, each checked by its SHA256 when the store is opened, and the session
-verified every signature before it stored a round (`bitvm.setup.progress`). So loading builds the graph, compares its
-hash with the one that everybody agreed to, and takes the signatures as they are; ``verify=True`` verifies them again.
+The store holds the messages of the rounds, each checked by its SHA256 when the store is opened, and every seal and
+every signature was verified before a round was stored (`bitvm.setup.progress`). So loading builds the graph, compares
+its hash with the one that everybody agreed to, and takes the signatures as they are; ``verify=True`` verifies those of
+the graph again.
 
 A set-up that is not agreed on is refused with what is missing: nobody can play half a graph. From the third round on
 the graph is signed, and a party that sends its signatures of Fund must watch: who coordinates can keep the others' from
@@ -20,6 +21,7 @@ from bitvm.graph.graph import Graph
 from bitvm.graph.parameters import Parameters
 from bitvm.setup.messages import Agreement, FundSignatures, Keys, Offer
 from bitvm.setup.progress import KINDS
+from bitvm.setup.seal import content_of
 from bitvm.setup.session import (
     SetupError,
     SignedGraph,
@@ -62,7 +64,7 @@ class Archive:
         with SetupStore.open(path, party, parameters) as store:
             _check_agreed(store)
             complete = store.complete()
-            rounds = [list(store.messages(number).values()) for number in range(ROUNDS)]
+            rounds = [list(map(content_of, store.messages(number).values())) for number in range(ROUNDS)]
             parties = store.parties
         try:
             offers = read_round(rounds[0], Offer, parties)

@@ -2,7 +2,7 @@
 
 A frame is kind (one byte), length of the payload (four bytes, big-endian) and payload, at most `MAX_MESSAGE_BYTES`, on
 a TLS 1.3 stream (see `bitvm.setup.identity`). The side that was called speaks first, with an ALIVE. All that can go
-wrong is a `ChannelError` with a `Reason`.
+wrong is a `ChannelError` with a `Reason`; what a peer says in it is one line, printable and not long.
 
 Deadlines: a handshake has `Limits.handshake_seconds`; a frame that began has the same and the time of its bytes at
 `Limits.least_rate`; a peer of which nothing comes for `Limits.idle_seconds` is gone, so both sides `keep_alive`.
@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import trio
 
-from bitvm.setup.identity import Identity, key_of
+from bitvm.printable import printable
+from bitvm.setup.identity import Identity, curious_context, key_of
 from bitvm.setup.messages import MAX_MESSAGE_BYTES
 
 _log = logging.getLogger(__name__)
@@ -114,7 +115,8 @@ class Channel:
         while True:
             frame = await self._receive_any()
             if frame.kind is Kind.REFUSAL:
-                raise ChannelError(Reason.REFUSED, frame.payload[:_MAX_REFUSAL_BYTES].decode(errors="replace"))
+                said = frame.payload[:_MAX_REFUSAL_BYTES].decode(errors="replace")
+                raise ChannelError(Reason.REFUSED, printable(said, _MAX_REFUSAL_BYTES))
             if frame.kind is not Kind.ALIVE:
                 return frame
 
@@ -129,9 +131,7 @@ class Channel:
         except ChannelError as error:
             if error.reason is not Reason.CLOSED:
                 raise
-            raise ChannelError(
-                Reason.WRONG_PEER, "the peer hung up before its greeting: it seems not to know our identity"
-            ) from error
+            raise ChannelError(Reason.WRONG_PEER, "the peer hung up before its greeting") from error
         if frame.kind is not Kind.ALIVE:
             raise ChannelError(Reason.GARBAGE, f"{frame.kind.name.lower()} in the place of a greeting")
 
@@ -150,7 +150,7 @@ class Channel:
         """Say why this channel ends, and close it; nobody may receive any more. Raises nothing: it ends anyhow."""
         with trio.move_on_after(self._limits.farewell_seconds, shield=True):
             try:
-                await self.send(Kind.REFUSAL, why.encode()[:_MAX_REFUSAL_BYTES])
+                await self.send(Kind.REFUSAL, why.encode(errors="replace")[:_MAX_REFUSAL_BYTES])
                 while await self._stream.receive_some(_READ_BYTES):
                     pass  # closed with something unread, TCP would take back what the peer has not read yet
             except (ChannelError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -213,20 +213,60 @@ async def open_tasks() -> AsyncIterator[trio.Nursery]:
 async def connect(
     host: str, port: int, identity: Identity, peer: bytes, limits: Limits = LIMITS
 ) -> AsyncIterator[Channel]:
-    """Call ``peer`` (its key, 32 bytes); the channel is closed at the end of the block. Raises ChannelError."""
+    """Call ``peer`` (its key, 32 bytes); the channel is closed at the end of the block.
+
+    Raises ChannelError, WRONG_PEER with the identities: who was expected, who is there, who called.
+    """
     context = identity.client_context(peer)
-    try:
-        with trio.fail_after(limits.handshake_seconds):
-            socket = await trio.open_tcp_stream(host, port)
-    except (OSError, trio.TooSlowError) as error:
-        raise ChannelError(Reason.UNREACHABLE, f"{host}, port {port}: {error or 'no answer'}") from error
+    where = f"{host}, port {port}"
+    socket = await _reach(host, port, limits)
     async with _closing(trio.SSLStream(socket, context, server_side=False)) as stream:
-        channel = await _handshake(stream, {peer}, limits)
-        await channel.receive_greeting()
+        try:
+            channel = await _handshake(stream, {peer}, limits)
+        except ChannelError as error:
+            if error.reason is not Reason.WRONG_PEER:
+                raise
+            there = await _identity_at(host, port, limits)
+            who = f"the identity {there.hex()}" if there else "another one"
+            text = f"{where}: the identity {peer.hex()} was expected, {who} is there"
+            raise ChannelError(Reason.WRONG_PEER, text) from error
+        try:
+            await channel.receive_greeting()
+        except ChannelError as error:
+            if error.reason is not Reason.WRONG_PEER:
+                raise
+            ours = identity.public.hex()
+            text = f"{where}: the identity {peer.hex()} is there, as expected, but seems not to know ours, {ours}"
+            raise ChannelError(Reason.WRONG_PEER, text) from error
         try:
             yield channel
         finally:
             await channel.aclose()
+
+
+async def _reach(host: str, port: int, limits: Limits) -> trio.SocketStream:
+    try:
+        with trio.fail_after(limits.handshake_seconds):
+            return await trio.open_tcp_stream(host, port)
+    except (OSError, ValueError, trio.TooSlowError) as error:  # ValueError: a host that cannot be one
+        text = f"{host}, port {port}: {error or 'no answer'}"
+        raise ChannelError(Reason.UNREACHABLE, printable(text, _MAX_REFUSAL_BYTES)) from error
+
+
+async def _identity_at(host: str, port: int, limits: Limits) -> bytes | None:
+    """Return the identity that is there, None where none shows itself; to be told to people, and for nothing else."""
+    try:
+        with trio.fail_after(limits.handshake_seconds):
+            socket = await _reach(host, port, limits)
+            async with _closing(trio.SSLStream(socket, curious_context(), server_side=False)) as stream:
+                await stream.do_handshake()
+                return key_of(stream.getpeercert(binary_form=True))
+    except (ChannelError, trio.TooSlowError, trio.BrokenResourceError):
+        return None
+
+
+def _unheard(_error: ChannelError, _host: str) -> None:
+    """Hear nothing."""
 
 
 async def serve(
@@ -235,32 +275,44 @@ async def serve(
     peers: Collection[bytes],
     handle: Callable[[Channel], Awaitable[None]],
     limits: Limits = LIMITS,
+    *,
+    stranger: Callable[[ChannelError, str], None] = _unheard,
 ) -> None:
     """Accept calls of ``peers`` for ever and run ``handle`` on the channel of each; what it raises, passes through.
 
-    A ChannelError of ``handle`` ends its channel alone. Raises IdentityError.
+    A ChannelError of ``handle`` ends its channel alone. ``stranger`` hears why a caller was not let in, and from which
+    host it called. Raises IdentityError.
     """
     context = identity.server_context(peers)
     strangers: dict[trio.CancelScope, None] = {}
 
+    async def admit(stream: trio.SSLStream[trio.SocketStream]) -> Channel | None:
+        """Let a caller prove who it is; None where a newer stranger has taken its place."""
+        with trio.CancelScope() as scope:
+            if len(strangers) >= limits.strangers:
+                oldest = next(iter(strangers))
+                del strangers[oldest]
+                oldest.cancel()
+            strangers[scope] = None
+            try:
+                channel = await _handshake(stream, peers, limits)
+                await channel.send(Kind.ALIVE)
+            except ChannelError as error:
+                stranger(error, _host_of(stream))
+                raise
+            else:
+                return channel
+            finally:
+                strangers.pop(scope, None)
+        return None
+
     async def answer(socket: trio.SocketStream) -> None:
         async with _closing(trio.SSLStream(socket, context, server_side=True)) as stream:
             try:
-                with trio.CancelScope() as scope:
-                    if len(strangers) >= limits.strangers:
-                        oldest = next(iter(strangers))
-                        del strangers[oldest]
-                        oldest.cancel()
-                    strangers[scope] = None
-                    try:
-                        channel = await _handshake(stream, peers, limits)
-                        await channel.send(Kind.ALIVE)
-                    finally:
-                        strangers.pop(scope, None)
-                if scope.cancelled_caught:
-                    return
-                await handle(channel)
-                await channel.aclose()
+                channel = await admit(stream)
+                if channel is not None:
+                    await handle(channel)
+                    await channel.aclose()
             except ChannelError as error:
                 _log.info("connection ended: %s", error)
 
@@ -274,6 +326,14 @@ async def _handshake(stream: trio.SSLStream[trio.SocketStream], peers: Collectio
     if peer is None or peer not in peers:
         raise ChannelError(Reason.WRONG_PEER, f"the identity {peer.hex() if peer else '(none)'} was not expected")
     return Channel(stream, peer, limits)
+
+
+def _host_of(stream: trio.SSLStream[trio.SocketStream]) -> str:
+    """Return the address that a caller calls from."""
+    try:
+        return str(stream.transport_stream.socket.getpeername()[0])
+    except OSError:
+        return "an unknown address"
 
 
 @asynccontextmanager
@@ -303,10 +363,11 @@ def _errors(where: str) -> Iterator[None]:
 def _of_stream(cause: BaseException | None, where: str) -> ChannelError:
     """Return the error for a stream that broke: TLS says why, and what is no TLS is garbage."""
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return ChannelError(Reason.WRONG_PEER, f"the peer has another identity than expected ({cause.verify_message})")
+        return ChannelError(Reason.WRONG_PEER, f"{where}: no identity that we know ({cause.verify_message})")
     if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not isinstance(cause, ssl.SSLError):
         return ChannelError(Reason.CLOSED, f"{where}: the connection was cut")
     text = cause.reason or str(cause)
     if "CERTIFICATE" in text or "UNKNOWN_CA" in text:
-        return ChannelError(Reason.WRONG_PEER, f"identities do not match ({text})")
+        whose = "the peer refuses our identity" if "ALERT" in text else "no identity that we know"
+        return ChannelError(Reason.WRONG_PEER, f"{where}: {whose} ({text})")
     return ChannelError(Reason.GARBAGE, f"{where}: not the TLS that was expected ({text})")

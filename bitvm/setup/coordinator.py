@@ -1,7 +1,9 @@
 """The prover's side of a set-up over the network: it collects everybody's messages and gives each to all.
 
-Challengers call, as often as they like; each connection begins with a `Hello` of both sides, so that what one lacks is
-sent and nothing else. A round that is complete is verified and stored (`bitvm.setup.progress`) before anybody gets it.
+Challengers call, as often as they like; each connection begins with a `Hello` of both sides: plans that differ are
+found there, and what one lacks is sent and nothing else. A message counts if its challenger has sealed it, since all
+others check that too (`bitvm.setup.seal`). A round that is complete is verified and stored (`bitvm.setup.progress`)
+before anybody gets it.
 
 What a challenger may do to it: end its own connection, by anything that is not the next message of its own. Only
 messages of a whole round that do not go together end the set-up, for all parties, with the session's reason; nothing
@@ -13,15 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from functools import partial
 
 import trio
 
 from bitvm.graph.model import PROVER
 from bitvm.setup.channel import LIMITS, Channel, ChannelError, Kind, Limits, Reason, open_tasks, serve
-from bitvm.setup.identity import Identity
-from bitvm.setup.progress import Finished, Hello, Progress, check_message, round_digest
+from bitvm.setup.progress import Finished, Hello, Progress
 from bitvm.setup.session import SetupError
 from bitvm.setup.store import ROUNDS
 
@@ -29,18 +29,15 @@ _log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """A set-up that the prover runs; ``peers`` are the identities (32 bytes) of all challengers by name."""
+    """A set-up that the prover runs, with the challengers of its plan."""
 
-    def __init__(
-        self, progress: Progress, identity: Identity, peers: Mapping[str, bytes], limits: Limits = LIMITS
-    ) -> None:
-        """Take a progress of the prover that was resumed; raises SetupError for peers that are not its challengers."""
-        challengers = [party for party in progress.parties if party != PROVER]
-        if progress.party != PROVER or sorted(peers) != sorted(challengers) or len(set(peers.values())) != len(peers):
-            raise SetupError(f"the prover coordinates, and needs one identity of each of {challengers}")
+    def __init__(self, progress: Progress, limits: Limits = LIMITS) -> None:
+        """Take a progress of the prover that was resumed; raises SetupError for one of somebody else."""
+        if progress.party != PROVER:
+            raise SetupError(f"the prover coordinates, not {progress.party}")
         self._progress = progress
-        self._identity = identity
-        self._names = {key: party for party, key in peers.items()}
+        self._plan = progress.plan.digest()
+        self._names = {key: party for party, key in progress.plan.identities.items() if party != PROVER}
         self._limits = limits
         self._received: dict[str, bytes] = {}
         """Messages of the round that is not complete."""
@@ -60,9 +57,9 @@ class Coordinator:
         Raises SetupError where messages do not go together, SetupStoreError, IdentityError; never for what a single
         connection does. A challenger that misses the last round holds the signed graph, and sees Fund on the chain.
         """
-        peers = self._names
+        serving = partial(serve, limits=self._limits, stranger=self._stranger)
         async with open_tasks() as nursery:
-            nursery.start_soon(partial(serve, listeners, self._identity, peers, self._answer, self._limits))
+            nursery.start_soon(serving, listeners, self._progress.identity, self._names, self._answer)
             try:
                 await self._lead()
             except SetupError as error:
@@ -115,10 +112,12 @@ class Coordinator:
             if scope.cancelled_caught:
                 await channel.refuse(str(self._failure or "another connection with this identity took its place"))
         except SetupError as error:
-            _log.warning("refused: %s", error)
+            _log.info("refused: %s", error)
+            self._progress.trouble = str(error)
             await channel.refuse(str(error))
         except ChannelError as error:
-            _log.log(logging.WARNING if error.reason is Reason.REFUSED else logging.INFO, "%s: %s", party, error)
+            if error.reason is Reason.REFUSED:
+                self._progress.trouble = f"{party}: {error}"
             raise
         finally:
             del self._connected[party]
@@ -128,9 +127,8 @@ class Coordinator:
         frame = await channel.receive()
         if frame.kind is not Kind.HELLO:
             raise SetupError(f"{party}: does not begin with a hello")
-        rounds = [round_digest(messages) for messages in self._progress.rounds]
-        first = Hello.decode(frame.payload).check(party, self._progress.parameters, rounds)
-        hello = Hello(PROVER, self._progress.parameters, tuple(self._held(party)))
+        first = Hello.decode(frame.payload).check(party, self._plan, self._progress.digests())
+        hello = Hello(PROVER, self._plan, tuple(self._held(party)))
         await channel.send(Kind.HELLO, hello.encode())
         async with open_tasks() as nursery:
             nursery.start_soon(channel.keep_alive)
@@ -159,14 +157,20 @@ class Coordinator:
             frame = await channel.receive()
             number = len(self._held(party))
             if frame.kind is Kind.MESSAGE and number < ROUNDS and number == len(self._progress.rounds):
-                await trio.to_thread.run_sync(check_message, party, number, frame.payload)
+                await trio.to_thread.run_sync(self._progress.check, party, frame.payload)
                 self._received[party] = frame.payload
+                self._progress.trouble = ""
                 self._notify()
             elif frame.kind is Kind.DONE and len(self._progress.rounds) == ROUNDS:
                 self._done.add(party)
                 return
             else:
                 raise SetupError(f"{party}: {frame.kind.name.lower()} out of turn")
+
+    def _stranger(self, error: ChannelError, host: str) -> None:
+        """Remember a caller that wants another identity of us, or has one that is not of the plan."""
+        if error.reason is Reason.WRONG_PEER:
+            self._progress.trouble = f"a caller from {host}: {error}; we are {self._progress.identity.public.hex()}"
 
     def _held(self, party: str) -> list[bytes]:
         """Return the digests of the messages that we have of ``party``."""

@@ -8,6 +8,8 @@ that: a trust anchor is a name and a key (RFC 5280, 6.1.1 d), its own signature 
 becomes an anchor, and a party's certificate is issued by the anchor of its key. `key_of` then reads the key from the
 certificate that TLS proved; the caller compares it with the one it wants.
 
+Beside TLS an identity signs the messages of a set-up (`bitvm.setup.seal`, which says why the two never meet).
+
 In a file an identity is its private key (PKCS #8) and its certificate, both PEM, readable by the owner alone (0600).
 """
 
@@ -21,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -29,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from bitvm.keys.seed import sync_folder
 
 KEY_BYTES = 32
+SIGNATURE_BYTES = 64
 _FILE_MODE = 0o600
 _FOR_OTHERS = 0o077
 _MAX_FILE_BYTES = 10_000
@@ -75,19 +78,14 @@ class Identity:
     @classmethod
     def load(cls, path: Path) -> Identity:
         """Read an identity file; raises IdentityError when it is missing, open to others, or not of this form."""
-        content = _read(path)
-        try:
-            key = serialization.load_pem_private_key(content, password=None)
-            certificate = x509.load_pem_x509_certificate(content)
-            certified = certificate.public_key()
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise IdentityError(f"{path}: not an identity file: a private key and its certificate needed") from error
-        if not isinstance(key, Ed25519PrivateKey) or not isinstance(certified, Ed25519PublicKey):
-            raise IdentityError(f"{path}: not an Ed25519 key")
-        public = key.public_key().public_bytes_raw()
-        if certified.public_bytes_raw() != public:
-            raise IdentityError(f"{path}: key and certificate do not belong together")
-        return cls(path, public)
+        return cls(path, _private_key(path).public_key().public_bytes_raw())
+
+    def sign(self, statement: bytes) -> bytes:
+        """Return the signature of ``statement``, 64 bytes, the same every time; raises IdentityError."""
+        key = _private_key(self.path)
+        if key.public_key().public_bytes_raw() != self.public:
+            raise IdentityError(f"{self.path}: holds another identity than before")
+        return key.sign(statement)
 
     def server_context(self, peers: Iterable[bytes]) -> ssl.SSLContext:
         """Return the TLS side that is called; ``peers``: the keys (32 bytes) that may call. Raises IdentityError."""
@@ -114,6 +112,24 @@ class Identity:
         return context
 
 
+def is_signed(key: bytes, signature: bytes, statement: bytes) -> bool:
+    """Whether the identity ``key`` (32 bytes) has signed ``statement``."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, statement)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def curious_context() -> ssl.SSLContext:
+    """Return a TLS side that calls anybody and shows nothing: to see who is there, never to talk to them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def parse_key(text: str) -> bytes:
     """Return the key of 64 hex digits; raises IdentityError."""
     digits = text.strip()
@@ -131,6 +147,21 @@ def key_of(certificate: bytes | None) -> bytes | None:
     except (ValueError, UnsupportedAlgorithm):
         return None
     return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
+
+
+def _private_key(path: Path) -> Ed25519PrivateKey:
+    """Read and check an identity file."""
+    content = _read(path)
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
+        certified = x509.load_pem_x509_certificate(content).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IdentityError(f"{path}: not an identity file: a private key and its certificate needed") from error
+    if not isinstance(key, Ed25519PrivateKey) or not isinstance(certified, Ed25519PublicKey):
+        raise IdentityError(f"{path}: not an Ed25519 key")
+    if certified.public_bytes_raw() != key.public_key().public_bytes_raw():
+        raise IdentityError(f"{path}: key and certificate do not belong together")
+    return key
 
 
 def _read(path: Path) -> bytes:

@@ -2,7 +2,10 @@
 
 What was sent on a connection that was cut is not lost: both sides begin with what they have (`Hello`) and send the
 rest. A prover that refuses, and messages that fail the session's checks, end it; whatever else happens to a connection
-is tried again, since anybody on the way can cut it or put itself in the prover's place.
+is tried again, since anybody on the way can cut it or put itself in the prover's place. `Progress.trouble` says what.
+
+The messages of the other challengers come through the prover, which is not believed: each must have the seal of the
+identity that our plan names for its sender (`bitvm.setup.seal`), in every round, before we say anything in the next.
 """
 
 from __future__ import annotations
@@ -14,8 +17,7 @@ import trio
 
 from bitvm.graph.model import PROVER
 from bitvm.setup.channel import LIMITS, Channel, ChannelError, Kind, Limits, Reason, connect, open_tasks
-from bitvm.setup.identity import Identity
-from bitvm.setup.progress import Finished, Hello, Progress, check_message, round_digest
+from bitvm.setup.progress import Finished, Hello, Progress
 from bitvm.setup.session import SetupError
 from bitvm.setup.store import ROUNDS
 
@@ -29,25 +31,25 @@ async def join(
     progress: Progress,
     host: str,
     port: int,
-    identity: Identity,
-    prover: bytes,
     *,
     limits: Limits = LIMITS,
     patience: float = 3_600,
 ) -> Finished:
-    """Run the set-up to its end; ``prover``: its identity, 32 bytes. Take a progress that was resumed.
+    """Run the set-up to its end, with the prover at ``host`` and ``port``. Take a progress that was resumed.
 
     Raises SetupError for what the prover sends and must not, SetupStoreError, IdentityError, and ChannelError when it
     refuses (REFUSED) or when no connection has brought the set-up on for ``patience`` seconds (the last one's reason).
     """
+    prover = progress.plan.identity_of(PROVER)
     since, pause = trio.current_time(), FIRST_PAUSE_SECONDS
     while True:
         before = len(progress.rounds)
         try:
-            async with connect(host, port, identity, prover, limits) as channel:
+            async with connect(host, port, progress.identity, prover, limits) as channel:
                 await _talk(progress, channel, limits)
         except ChannelError as error:
             _log.info("connection to the prover ended: %s", error)
+            progress.trouble = str(error)
             if progress.finished is not None:
                 return progress.finished
             if len(progress.rounds) > before:
@@ -75,14 +77,16 @@ async def _talk(progress: Progress, channel: Channel, limits: Limits) -> None:
 
 
 async def _exchange(progress: Progress, channel: Channel) -> None:
-    rounds = tuple(round_digest(messages) for messages in progress.rounds)
-    await channel.send(Kind.HELLO, Hello(progress.party, progress.parameters, rounds).encode())
+    plan = progress.plan.digest()
+    await channel.send(Kind.HELLO, Hello(progress.party, plan, tuple(progress.digests())).encode())
     frame = await channel.receive()
     if frame.kind is not Kind.HELLO:
         raise SetupError(f"{PROVER}: does not begin with a hello")
     made = [message for number in range(ROUNDS) if (message := progress.own(number)) is not None]
     digests = [hashlib.sha256(message).digest() for message in made]
-    for message in made[Hello.decode(frame.payload).check(PROVER, progress.parameters, digests) :]:
+    held = Hello.decode(frame.payload).check(PROVER, plan, digests)
+    progress.trouble = ""
+    for message in made[held:]:
         await channel.send(Kind.MESSAGE, message)
     while (number := len(progress.rounds)) < ROUNDS:
         await progress.advance(await _receive_round(progress, channel, number))
@@ -105,6 +109,6 @@ async def _receive_round(progress: Progress, channel: Channel, number: int) -> d
         frame = await channel.receive()
         if frame.kind is not Kind.MESSAGE:
             raise SetupError(f"{PROVER}: {frame.kind.name.lower()} out of turn")
-        await trio.to_thread.run_sync(check_message, party, number, frame.payload)
+        await trio.to_thread.run_sync(progress.check, party, frame.payload)
         messages[party] = frame.payload
     return messages

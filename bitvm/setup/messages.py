@@ -1,12 +1,14 @@
 """The messages of the set-up, as bytes.
 
-Each is one JSON object ``{"kind": …, "party": …, "body": {…}}``; binary values are hexadecimal. Decoding
-is strict: unknown or missing fields, wrong types and wrong lengths raise MessageError naming kind and field.
+Each is one JSON object ``{"kind": …, "party": …, "body": {…}}``; binary values are hexadecimal. On the network and on
+disk those of a set-up stand behind their sender's seal (`bitvm.setup.seal`). Decoding is strict: unknown or missing
+fields, wrong types and wrong lengths raise MessageError naming kind and field.
 """
 
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,8 +22,17 @@ MAX_MESSAGE_BYTES = 16_000_000
 """No set-up message is larger; anything above is refused unread."""
 
 
+MAX_EXCERPT = 120
+"""Characters of what somebody sent that an error shows."""
+
+
 class MessageError(ValueError):
     """A message that is not of its form; names kind, field and what was expected."""
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of a JSON value that somebody sent, for an error; of whatever size and depth it is."""
+    return reprlib.repr(value)[:MAX_EXCERPT]
 
 
 Reader = Callable[[Any, str], Any]
@@ -45,13 +56,13 @@ def hex_field(size: int | None = None) -> Callable[[Any, str], bytes]:
 
 def _amount(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 21_000_000 * 100_000_000:
-        raise MessageError(f"{where}: an amount in satoshi needed, got {value!r}")
+        raise MessageError(f"{where}: an amount in satoshi needed, got {excerpt(value)}")
     return value
 
 
 def _index(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
-        raise MessageError(f"{where}: an output index needed, got {value!r}")
+        raise MessageError(f"{where}: an output index needed, got {excerpt(value)}")
     return value
 
 
@@ -65,7 +76,7 @@ def take_fields(value: Any, where: str, /, **readers: Reader) -> dict[str, Any]:
     """Read an object that has exactly these fields; raises MessageError, naming the field after ``where``."""
     fields = _mapping(value, where)
     if unknown := sorted(set(fields) - set(readers)):
-        raise MessageError(f"{where}: unknown fields {unknown}")
+        raise MessageError(f"{where}: unknown fields {excerpt(unknown)}")
     if missing := sorted(set(readers) - set(fields)):
         raise MessageError(f"{where}: missing fields {missing}")
     return {name: read(fields[name], f"{where}.{name}") for name, read in readers.items()}
@@ -86,7 +97,7 @@ def _coins(value: Any, where: str) -> tuple[Coin, ...]:
 
 
 def _hex_values(value: Any, where: str) -> dict[str, bytes]:
-    return {name: hex_field()(item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
+    return {name: hex_field()(item, f"{where}.{excerpt(name)}") for name, item in _mapping(value, where).items()}
 
 
 @dataclass(frozen=True, slots=True)

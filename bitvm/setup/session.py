@@ -9,7 +9,8 @@
 A session takes the messages of the others as bytes, checks everything it is told, and holds only its own secrets. It
 is the same for prover and challengers. Any check that fails raises SetupError and leaves the party where nothing was
 signed that could cost it money: before step 4 no output of the graph exists. A session signs one graph and no other:
-two that differ in one anchor would share Fund, and the second Claim would be one that nobody looks for.
+two that differ in one anchor would share Fund, and the second Claim would be one that nobody looks for. Who said what
+is not its business: messages come and go without the seals that say so (`bitvm.setup.seal`).
 
 What the messages of a round say together is read by functions that need no secret: `read_round`, `setup_id_of`,
 `build_graph`, `agreed_signatures`, `signed_fund`. `bitvm.setup.archive` reads a finished set-up with the same ones.
@@ -36,7 +37,7 @@ from bitvm.keys.secrets import Secrets
 from bitvm.keys.seed import Seed
 from bitvm.script.onetime import OneTimeError
 from bitvm.script.onetime.public import PublicKey
-from bitvm.setup.messages import Agreement, Body, FundSignatures, Keys, MessageError, Offer, decode, encode
+from bitvm.setup.messages import Agreement, Body, FundSignatures, Keys, MessageError, Offer, decode, encode, excerpt
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -183,7 +184,7 @@ def read_round(messages: Sequence[bytes], kind: type[BodyT], parties: Sequence[s
         except MessageError as error:
             raise SetupError(str(error)) from error
         if not isinstance(body, kind) or party not in parties or party in found:
-            raise SetupError(f"{party}: one {kind.KIND} message of each of {parties} needed")
+            raise SetupError(f"{excerpt(party)}: one {kind.KIND} message of each of {parties} needed")
         found[party] = body
     if len(found) != len(parties):
         raise SetupError(f"{kind.KIND} messages missing of {sorted(set(parties) - set(found))}")

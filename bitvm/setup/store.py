@@ -1,9 +1,9 @@
 """What a party remembers of a set-up in progress: enough to go on after a crash at any moment, and to the same graph.
 
 Stored are the party, the parameters (their SHA256), the nonce of the offer, and the messages of each round: one's own
-from the moment it is made, those of all others when the round is complete and was verified. Seed, coins and these
-messages give the same session again, so at the end they are the signed graph. A message that is stored never changes:
-another one in its place is refused with StoreConflictError.
+from the moment it is made, those of all others when the round is complete and was verified; all with their seals
+(`bitvm.setup.seal`). Seed, coins and these messages give the same session again, so at the end they are the signed
+graph. A message that is stored never changes: another one in its place is refused with StoreConflictError.
 
 How: one SQLite database, rollback journal, synchronous=EXTRA (the journal's folder entry counts too), every change
 under BEGIN IMMEDIATE. Every message carries its SHA256, all are checked when the store is opened. A store that is
@@ -63,7 +63,7 @@ class StoreConflictError(SetupStoreError):
 
 FORM = Form(
     APPLICATION_ID,
-    schema_version=1,
+    schema_version=2,  # version 1 held messages that nobody had sealed
     absent="no set-up store",
     precious="a set-up",
     error=SetupStoreError,

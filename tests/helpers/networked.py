@@ -21,6 +21,7 @@ from bitvm.setup.channel import Limits
 from bitvm.setup.coordinator import Coordinator
 from bitvm.setup.identity import Identity
 from bitvm.setup.joiner import join
+from bitvm.setup.plan import Address, PlannedParty, SetupPlan
 from bitvm.setup.progress import Finished, Progress
 from bitvm.setup.session import Session
 from bitvm.setup.store import SetupStore
@@ -44,7 +45,7 @@ async def listen() -> tuple[list[trio.SocketListener], int]:
 
 @dataclass
 class Party:
-    """A party's files; `progress` opens them as a process that starts does."""
+    """A party's files, and its plan; `progress` opens them as a process that starts does."""
 
     name: str
     parameters: Parameters
@@ -52,6 +53,7 @@ class Party:
     salt: str = ""
     seed_salt: str = ""
     identity: Identity = field(init=False)
+    plan: SetupPlan = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -84,32 +86,38 @@ class Party:
         )
 
     async def progress(self, store: SetupStore) -> Progress:
-        progress = Progress(self.session(store), store, self.parameters)
+        progress = Progress(self.session(store), store, self.plan, self.identity)
         await progress.resume()
         return progress
 
     async def coordinate(
-        self, listeners: list[trio.SocketListener], others: list[Party], limits: Limits = LIMITS, linger: float = 60
+        self, listeners: list[trio.SocketListener], limits: Limits = LIMITS, linger: float = 60
     ) -> Finished:
-        peers = {party.name: party.identity.public for party in others}
         try:
             with self.open_store() as store:
-                coordinator = Coordinator(await self.progress(store), self.identity, peers, limits)
+                coordinator = Coordinator(await self.progress(store), limits)
                 return await coordinator.run(listeners, linger=linger)
         finally:
             for listener in listeners:
                 listener.socket.close()
 
-    async def join(self, port: int, prover: bytes, patience: float = 60) -> Finished:
+    async def join(self, port: int, patience: float = 60) -> Finished:
         with self.open_store() as store:
-            progress = await self.progress(store)
-            return await join(progress, HOST, port, self.identity, prover, limits=LIMITS, patience=patience)
+            return await join(await self.progress(store), HOST, port, limits=LIMITS, patience=patience)
+
+
+def plan_of(parameters: Parameters, *everybody: Party) -> SetupPlan:
+    """Return the plan of these parties, the prover first."""
+    prover, *challengers = [PlannedParty(party.identity.public) for party in everybody]
+    return SetupPlan("ledger-1", "regtest", parameters, bytes(32), Address(HOST, 1), prover, tuple(challengers))
 
 
 def parties(folder: Path, parameters: Parameters) -> tuple[Party, list[Party]]:
-    """Return prover and challengers, new or as their files say."""
+    """Return prover and challengers, new or as their files say, with one plan."""
     names = [f"challenger{number}" for number in range(1, parameters.challengers + 1)]
-    prover, *challengers = [Party(name, parameters, folder / name) for name in (PROVER, *names)]
+    prover, *challengers = everybody = [Party(name, parameters, folder / name) for name in (PROVER, *names)]
+    for party in everybody:
+        party.plan = plan_of(parameters, *everybody)
     return prover, challengers
 
 
@@ -118,9 +126,9 @@ async def run_one(name: str, folder: Path, port: int) -> Finished:
     prover, challengers = parties(folder, Parameters(bytes(24), levels=1, width=4, challengers=2))
     if name == PROVER:
         listeners = await trio.open_tcp_listeners(port, host=HOST)
-        return await prover.coordinate(listeners, challengers)
+        return await prover.coordinate(listeners)
     (party,) = (challenger for challenger in challengers if challenger.name == name)
-    return await party.join(port, prover.identity.public)
+    return await party.join(port)
 
 
 if __name__ == "__main__":

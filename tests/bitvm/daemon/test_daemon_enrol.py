@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import enrolling
@@ -21,7 +22,7 @@ from bitvm.graph.costs import defence
 from bitvm.graph.fund import contribution
 from bitvm.script.weight import vsize
 from bitvm.setup.archive import Archive
-from bitvm.setup.plan import PlannedParty
+from bitvm.setup.plan import Address, PlannedParty
 from bitvm.setup.store import SetupStore, SetupStoreError
 
 pytestmark = pytest.mark.bitcoind
@@ -165,6 +166,66 @@ async def test_standing_is_told_as_it_changes(tmp_path, chain, node):
     assert told["prover"][0] == "0 of 4 rounds are complete; waiting for challenger1"
     assert told["challenger1"][0] == "0 of 4 rounds are complete; waiting for prover"
     assert {lines[-1] for lines in told.values()} == {"4 of 4 rounds are complete"}
+
+
+@pytest.mark.parametrize("whose", ["prover", "challenger"])
+async def test_plans_that_name_different_identities_are_told_to_both_sides(tmp_path, chain, node, whose):
+    agreed = parameters()
+    found = homes(tmp_path, agreed)
+    fund(chain, found, agreed)
+    prover, challenger = (home.identity.public.hex() for home in found.values())
+    stranger = Home.create(tmp_path / "stranger", "challenger").identity.public
+    plans = dict.fromkeys(found, plan_of(found, agreed))
+    if whose == "prover":  # the challenger has another identity of the prover
+        plans["challenger1"] = replace(plans["prover"], prover=PlannedParty(stranger))
+        expected = f"the identity {stranger.hex()} was expected, the identity {prover} is there"
+    else:
+        plans["prover"] = replace(plans["prover"], challengers=(PlannedParty(stranger),))
+        expected = f"the identity {prover} is there, as expected, but seems not to know ours, {challenger}"
+    told = {party: [] for party in found}
+
+    def run(party, **options):
+        def tell(standing):
+            told[party].append(str(standing))
+
+        return enrolled(found[party], plans[party], node.url, tell=tell, **options)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, "prover")
+            with pytest.raises(EnrolError, match=f"first: wrong peer: .*{expected}"):
+                await run("challenger1", patience=3)
+            nursery.cancel_scope.cancel()
+    assert told["challenger1"][1].startswith("0 of 4 rounds are complete; waiting for prover; last connection: ")
+    assert any(
+        f"wrong peer: 127.0.0.1, port {plans['prover'].setup_address.port}: {expected}" in line
+        for line in told["challenger1"]
+    )
+    assert any(
+        "waiting for challenger1; last connection: a caller from 127.0.0.1: wrong peer: " in line
+        and line.endswith(f"; we are {prover}")
+        for line in told["prover"]
+    )
+
+
+async def test_the_plan_of_another_content_is_told_to_both_sides(tmp_path, chain, node):
+    agreed = parameters()
+    found = homes(tmp_path, agreed)
+    fund(chain, found, agreed)
+    plan = plan_of(found, agreed)
+    other = replace(plan, challengers=(replace(plan.challengers[0], address=Address("::1", 1)),))
+    told = []
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(enrolled, found["prover"], plan, node.url, tell=told.append))
+            with pytest.raises(EnrolError, match="refused: challenger1: another plan than ours"):
+                await enrolled(found["challenger1"], other, node.url)
+            while len(told) < 2:
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    assert f"last connection: challenger1: another plan than ours: its digest is {other.digest().hex()}" in str(
+        told[-1]
+    )
 
 
 def messages_of(home, plan):

@@ -10,6 +10,7 @@ from bitvm.graph.parameters import Parameters
 from bitvm.script.engine import failing_input
 from bitvm.setup.archive import Archive, ArchiveError, UnfinishedSetupError, has_fund
 from bitvm.setup.messages import Agreement, encode
+from bitvm.setup.seal import SEAL_BYTES, content_of
 from bitvm.setup.session import sighash
 from bitvm.setup.store import AnotherSetupError, SetupStoreCorruptError, SetupStoreMissingError, stored_party
 
@@ -94,7 +95,8 @@ async def test_another_set_up_or_a_damaged_store_is_refused(tmp_path):
 
 
 def put(path, number, party, data):
-    """Replace a message as somebody who can compute a SHA256 does."""
+    """Replace a message, with no seal to speak of, as somebody who can compute a SHA256 does."""
+    data = bytes(SEAL_BYTES) + data
     digest = hashlib.sha256(data).digest()
     change(
         path,
@@ -106,7 +108,7 @@ async def test_signatures_are_verified_when_asked_for_and_the_graph_always(tmp_p
     everybody, finished = await stored(tmp_path)
     path = everybody[0].store_path
     with everybody[0].open_store() as store:
-        agreement = json.loads(store.messages(2)["challenger1"])["body"]
+        agreement = json.loads(content_of(store.messages(2)["challenger1"]))["body"]
     graph, signatures = bytes.fromhex(agreement["graph"]), bytes.fromhex(agreement["signatures"])
     forged = signatures[:-64] + bytes(64)
     put(path, 2, "challenger1", encode("challenger1", Agreement(graph, forged)))

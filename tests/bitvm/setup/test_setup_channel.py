@@ -84,7 +84,8 @@ async def test_a_frame_arrives_as_it_was_sent(own, peer, size):
 async def test_a_server_with_another_identity_is_refused(own, peer, tmp_path):
     other = new_identity(tmp_path, "other")
     async with serving(own, [peer.public], echo) as port:
-        await fails_with(Reason.WRONG_PEER, port, peer, other.public)
+        text = await fails_with(Reason.WRONG_PEER, port, peer, other.public)
+        assert f"the identity {other.public.hex()} was expected, the identity {own.public.hex()} is there" in text
         assert await echoes(port, own, peer)
 
 
@@ -93,7 +94,9 @@ async def test_a_caller_that_is_not_known_is_refused(own, peer, tmp_path):
         raise AssertionError(f"served {channel.peer.hex()}")
 
     async with serving(own, [peer.public], never) as port:
-        await fails_with(Reason.WRONG_PEER, port, new_identity(tmp_path, "other"), own.public)
+        other = new_identity(tmp_path, "other")
+        text = await fails_with(Reason.WRONG_PEER, port, other, own.public)
+        assert f"{own.public.hex()} is there, as expected, but seems not to know ours, {other.public.hex()}" in text
 
 
 @pytest.mark.parametrize("peers", ["nobody", "own"])
@@ -183,6 +186,33 @@ async def test_nobody_there_is_named(own, peer):
     listeners, port = await listen()
     await listeners[0].aclose()
     assert str(port) in await fails_with(Reason.UNREACHABLE, port, peer, own.public)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".localhost", "a\u200d", "\ud800", "\0", "\x1b[2J", "-"])
+async def test_a_host_that_cannot_be_one_is_as_good_as_unreachable(own, host):
+    async def call():
+        async with connect(host, 80, own, own.public, QUICK):
+            pass
+
+    with trio.fail_after(20), pytest.raises(ChannelError) as caught:
+        await call()
+    assert caught.value.reason is Reason.UNREACHABLE
+    assert str(caught.value).isprintable()
+
+
+async def test_a_refusal_is_one_printable_line_of_a_limited_length(own, peer):
+    said = ["\x1b]0;title\x07\r\nprover: all is well\u202e \ud800", "\x1b" * 5_000]
+
+    async def refuse(channel):
+        await channel.refuse(said[0])
+
+    for expected in (r"refused: \x1b]0;title\x07\r\nprover: all is well\u202e ?", r"refused: \x1b\x1b"):
+        async with serving(own, [peer.public], refuse) as port:
+            text = await fails_with(Reason.REFUSED, port, peer, own.public)
+        assert text.startswith(expected)
+        assert text.isprintable()
+        assert len(text) < 1_100
+        said.pop(0)
 
 
 HOSTILE = {

@@ -18,6 +18,7 @@ from bitvm.graph.parameters import Parameters
 from bitvm.script.engine import failing_input
 from bitvm.setup.channel import Channel, Kind
 from bitvm.setup.messages import decode
+from bitvm.setup.seal import content_of
 from bitvm.setup.store import SetupStore
 
 PARAMETERS = Parameters(bytes(24), levels=1, width=4, challengers=2)
@@ -68,7 +69,7 @@ class Cutter:
 
     def note(self, sender, kind, payload):
         if kind is Kind.MESSAGE:
-            party, body = decode(payload)
+            party, body = decode(content_of(payload))
             if sender in (party, "prover"):
                 self.said.setdefault((party, body.KIND), set()).add(payload)
 
@@ -114,7 +115,7 @@ async def test_a_cut_after_every_message_of_every_party_changes_nothing(tmp_path
 
     async def coordinate():
         bound = listeners.pop() if listeners else await trio.open_tcp_listeners(port, host=HOST)
-        return await prover.coordinate(bound, challengers, linger=2)
+        return await prover.coordinate(bound, linger=2)
 
     async def run_prover():
         while len(ended) < len(NAMES) - 1:
@@ -122,7 +123,7 @@ async def test_a_cut_after_every_message_of_every_party_changes_nothing(tmp_path
         ended[prover.name] = finished
 
     async def run_challenger(challenger):
-        ended[challenger.name] = await living(challenger, lambda: challenger.join(port, prover.identity.public))
+        ended[challenger.name] = await living(challenger, lambda: challenger.join(port))
 
     with trio.fail_after(240):
         async with trio.open_nursery() as nursery:

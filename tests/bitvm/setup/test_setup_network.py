@@ -17,10 +17,10 @@ async def whole_setup(prover, challengers, **options):
     ended = {}
 
     async def coordinate():
-        ended[prover.name] = await prover.coordinate(listeners, challengers, **options)
+        ended[prover.name] = await prover.coordinate(listeners, **options)
 
     async def join(challenger):
-        ended[challenger.name] = await challenger.join(port, prover.identity.public)
+        ended[challenger.name] = await challenger.join(port)
 
     with trio.fail_after(120):
         async with trio.open_nursery() as nursery:

@@ -99,8 +99,8 @@ def test_the_database_of_another_application_is_refused(path, tmp_path):
     change(tmp_path / "other.sqlite", "CREATE TABLE t (a)")
     with pytest.raises(ForeignSetupStoreError, match="0x00000000"):
         reopen(tmp_path / "other.sqlite")
-    change(path, "PRAGMA user_version = 2")
-    with pytest.raises(ForeignSetupStoreError, match="version 1"):
+    change(path, "PRAGMA user_version = 1")
+    with pytest.raises(ForeignSetupStoreError, match="schema version 1; this program knows version 2"):
         reopen(path)
 
 
