@@ -22,11 +22,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bitvm.printable import printable
+
 FINE, WRONG, FAILED, INTERRUPTED = 0, 1, 2, 130
 CONFIG_VARIABLE = "BITVM_CONFIG"
 """The environment variable that names the configuration."""
 PIPED_WIDTH = 120
 """Columns where standard output is no terminal, and the variable COLUMNS does not tell them."""
+MAX_FAILURE = 4_000
+"""Characters of the line that says why a command fails."""
 
 Value = TypeVar("Value")
 _Formatter = argparse.RawDescriptionHelpFormatter
@@ -83,8 +87,8 @@ def run_commands(
 
 
 def fail(program: str, why: object, code: int) -> int:
-    """Say in one line why a command fails; returns ``code``."""
-    print(f"{program}: {' '.join(str(why).split())}", file=sys.stderr)
+    """Say in one line why a command fails; others may have written parts of it. Returns ``code``."""
+    print(f"{program}: {printable(' '.join(str(why).split()), MAX_FAILURE)}", file=sys.stderr)
     return code
 
 
