@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bitvm.strictyaml import StrictYamlError, parse_yaml
 from lvm.layout import HASH_BYTES, WORD_BYTES
 
 DUST = 330
@@ -201,8 +200,8 @@ class Parameters:
     def load(cls, path: Path) -> Parameters:
         """Read a YAML file; raises ParameterError naming the file and the field."""
         try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, no date, no int
+            values = parse_yaml(path.read_bytes())
+        except (OSError, StrictYamlError) as error:
             raise ParameterError(f"{path}: {error}") from error
         if not isinstance(values, dict):
             raise ParameterError(f"{path}: a mapping of fields needed")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import trio
-import yaml
 from rich.console import Console
 
 from bitvm.chain.remote import RemoteNode
@@ -35,7 +34,8 @@ from bitvm.graph.parameters import ParameterError, Parameters
 from bitvm.prover.commands import SIDE
 from bitvm.setup.identity import IdentityError, parse_key
 from bitvm.setup.plan import NETWORKS, Address, PlanError, PlannedParty, SetupPlan
-from lvm.elf import load_elf
+from bitvm.strictyaml import StrictYamlError, parse_yaml
+from lvm.elf import ElfError, load_elf
 from lvm.layout import HASH_BYTES
 
 PROGRAM = "bitvm setup"
@@ -192,7 +192,10 @@ def _address(option: str, text: str) -> Address:
 
 def _parameters(arguments: argparse.Namespace, program: bytes, challengers: int) -> Parameters:
     """Return the parameters of the file, or the defaults, for this program; raises CommandError, ParameterError."""
-    image = load_elf(program)
+    try:
+        image = load_elf(program)
+    except ElfError as error:
+        raise CommandError(f"{arguments.program}: {error}") from error
     of_program = {"image_root": image.root().hex(), "entry": image.entry}
     if arguments.parameters is None:
         return Parameters.from_mapping({"challengers": challengers, **of_program})
@@ -210,8 +213,8 @@ def _parameters(arguments: argparse.Namespace, program: bytes, challengers: int)
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        values = parse_yaml(_read(path))
+    except StrictYamlError as error:
         raise CommandError(f"{path}: {error}") from error
     if not isinstance(values, dict):
         raise CommandError(f"{path}: a mapping of fields needed; `bitvm parameters` prints one")

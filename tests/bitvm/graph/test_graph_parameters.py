@@ -62,6 +62,7 @@ def test_a_file_round_trips_and_its_errors_name_file_and_field(tmp_path):
         (f"image_root: '{'ab' * 24}'\nlevel: 3\n", "unknown fields: level"),
         ("- 1\n", "a mapping"),
         ("a: [\n", "set-up.yaml"),
+        ("levels: 3\nlevels: 4\n", "a field is given twice near line 2"),
     ):
         path.write_text(text)
         with pytest.raises(ParameterError, match=message) as caught:
