@@ -77,13 +77,23 @@ def run_commands(
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
         return FINE
-    except KeyboardInterrupt:
-        return fail(program, "interrupted", INTERRUPTED)
-    except Exception as error:
-        if isinstance(error, (CommandError, *failures)):
-            return fail(program, error, FAILED)
+    except BaseException as error:
+        causes = list(_causes(error))
+        if all(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            return fail(program, "interrupted", INTERRUPTED)
+        if all(isinstance(cause, (CommandError, *failures)) for cause in causes):
+            return fail(program, "; ".join(dict.fromkeys(map(str, causes))), FAILED)
         raise
     return code
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what went wrong: of a group, which is how things that run side by side fail, every member."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _causes(inner)
+    else:
+        yield error
 
 
 def fail(program: str, why: object, code: int) -> int:

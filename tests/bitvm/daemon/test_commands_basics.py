@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,7 @@ def test_an_example_configuration_can_be_loaded(group, tmp_path, capsys, monkeyp
     path = tmp_path / "example.yaml"
     path.write_text(run(capsys, group, "init", "--example").out)
     assert Config.load(path, None, {}).network == "regtest"
+    assert "--json: the example is YAML" in refused(capsys, group, "init", "--example", "--json")
 
 
 def test_a_wrong_configuration_is_named(config, capsys):
@@ -160,6 +162,56 @@ def test_a_wrong_configuration_is_named(config, capsys):
 def test_run_answers_nothing(config, capsys):
     assert "set log.format to json" in refused(capsys, "bitvm prover", "run", "--json", "--config", config)
     assert "no such folder" in refused(capsys, "bitvm prover", "run", "--config", config)
+
+
+@pytest.fixture
+def taken():
+    """A port of the loopback on which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def refused_at(config, capsys, monkeypatch):
+    """Run a daemon that listens at an address; return why it does not begin."""
+    monkeypatch.setattr("bitvm.daemon.logs.configure", lambda _: None)  # it would last longer than the test
+    run(capsys, "bitvm prover", "init", "--config", config)
+
+    def begin(field, address):
+        config.write_text(config.read_text() + f'{field}: "{address}"\n')
+        return refused(capsys, "bitvm prover", "run", "--config", config)
+
+    return begin
+
+
+@pytest.mark.parametrize("field", ["listen", "http"])
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:{port}", "Address already in use; stop the program that listens there, or choose another port"),
+        ("192.0.2.1:7000", "Cannot assign requested address; choose an address of this machine"),
+        ("no-such-host.invalid:7000", "correct the name no-such-host.invalid"),
+    ],
+)
+def test_run_names_the_address_that_it_cannot_listen_on(refused_at, taken, field, address, said):
+    address = address.format(port=taken)
+    message = refused_at(field, address)
+    assert f"{field}: cannot listen on {address}: " in message
+    assert said in message
+
+
+@pytest.mark.parametrize("field", ["listen", "setup_listen", "http"])
+def test_an_address_that_no_socket_takes_is_named(refused_at, field):
+    assert f"{field}: 'a..b:80' is not host:port" in refused_at(field, "a..b:80")
+
+
+def test_a_backup_of_the_other_role_leaves_the_folder_free(config, capsys, tmp_path):
+    run(capsys, "bitvm prover", "init", "--config", config)
+    file, other = tmp_path / "backup.tar", tmp_path / "challenger.yaml"
+    run(capsys, "bitvm prover", "backup", file, "--with-seed", "--config", config)
+    other.write_text(config.read_text().replace("home", "theirs"))
+    assert "not of a challenger" in refused(capsys, "challenger", "restore", file, "--config", other)
+    assert not (tmp_path / "theirs").exists()
 
 
 # ---- plans
@@ -274,6 +326,9 @@ def test_an_answer_is_json_or_text(capsys):
     assert json.loads(capsys.readouterr().out) == expected == plain(value)
 
 
+AB = "test: 'a'; 'b'\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -281,6 +336,8 @@ def test_an_answer_is_json_or_text(capsys):
         (KeyError("told"), 2, "test: 'told'\n"),
         (KeyboardInterrupt(), 130, "test: interrupted\n"),
         (BrokenPipeError(), 0, ""),
+        (ExceptionGroup("side by side", [ExceptionGroup("", [KeyError("a"), KeyError("b")]), KeyError("a")]), 2, AB),
+        (BaseExceptionGroup("side by side", [KeyboardInterrupt()]), 130, "test: interrupted\n"),
     ],
 )
 def test_errors_are_one_line(error, code, said, capfd):
@@ -292,10 +349,11 @@ def test_errors_are_one_line(error, code, said, capfd):
     assert capfd.readouterr().err == said
 
 
-def test_an_error_of_the_program_is_not_hidden():
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ExceptionGroup("", [KeyError("told"), ZeroDivisionError()])])
+def test_an_error_of_the_program_is_not_hidden(error):
     def fail(_):
-        raise ZeroDivisionError
+        raise error
 
     command = Command("fail", HelpText("fails", "Fails.", ""), fail)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         run_commands("test", "A test.", (command,), ["fail"], (KeyError,))
