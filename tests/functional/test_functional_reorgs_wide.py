@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[[Stage], Storm], dict[str, int], tuple[str, ...]
     "second withheld": (second_withheld, {}, ("1/Demand_2", "1/Detail_2")),
     "attested": (attested, {"attesters": 1, "quorum": 1, "tries": 2}, ("1/Slash",)),
 }
-"""By name: who plays, the parameters, and what must have been played."""
+"""By name: who plays, the parameters, and what is played if everything returns as it was."""
 
 
 def dispute(folder: Path, name: str, flavour: str) -> None:
@@ -88,7 +88,8 @@ def dispute(folder: Path, name: str, flavour: str) -> None:
             storm.start()
             end = play(storm, DEPTH, flavour, honest)
             check(storm, end, honest)
-            assert stage.position(SETUP).confirmed.keys() >= set(wanted)
+            if flavour == "returns":  # otherwise what comes back says something else, or too late
+                assert stage.position(SETUP).confirmed.keys() >= set(wanted)
             assert bool(storm.changed) == (flavour == "changes")
         finally:
             storm.stop()

@@ -39,9 +39,12 @@ def play(storm: Storm, depth: int, flavour: str, honest: Collection[str], *, at_
     """Play until the dispute is decided and its end has been taken back too; return the transaction that decided."""
     age = 0 if at_once else depth - 1
     taken_back: set[str] = set()
+    ended = False
     for _ in range(MOST):
         position = storm.stage.position(SETUP)
         ends = [name for name in position.confirmed if "/Slash" in name or "/TakeStake" in name]
+        if ended:  # another end in the place of the first one is within the same time: once is what is promised
+            taken_back.update(ends)
         due = [
             name
             for name, seen in position.confirmed.items()
@@ -49,6 +52,7 @@ def play(storm: Storm, depth: int, flavour: str, honest: Collection[str], *, at_
         ]
         if due:
             taken_back.update(due)
+            ended = ended or not taken_back.isdisjoint(ends)
             storm.tick()  # whoever answers too early has answered now
             weather(storm, due[-1], depth, flavour, honest)
         elif ends and taken_back.issuperset(ends) and all(map(position.buried, ends)):
