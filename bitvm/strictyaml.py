@@ -7,6 +7,9 @@ from typing import Any
 
 import yaml
 
+MAX_DEPTH = 16
+"""Levels of mappings and lists; deeper ones cost the reader more than their size, and nothing of ours needs them."""
+
 
 class StrictYamlError(ValueError):
     """No YAML as we read it; the message says what is wrong and near which line. It may hold a password, so no more."""
@@ -41,10 +44,18 @@ class _RefusedError(yaml.MarkedYAMLError):
 
 
 class _StrictLoader(yaml.SafeLoader):
+    depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise _RefusedError(problem="an alias in place of a value", problem_mark=self.get_mark())
-        return super().compose_node(parent, index)
+        if self.depth == MAX_DEPTH:
+            raise _RefusedError(problem=f"more than {MAX_DEPTH} levels", problem_mark=self.get_mark())
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: list[object] = []

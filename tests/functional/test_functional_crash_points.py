@@ -30,7 +30,7 @@ LOSSES = (
     "1/Slash_after_Choice_2",
 )
 
-WRITERS = ("Journal.record", "DaemonStore.keep_signed", "Purse.record", "Purse.reserve", "Sightings.record")
+WRITERS = ("Journal.record", "DaemonStore.keep_signed", "Purse.record", "CoinBook.reserve", "Sightings.record")
 """What commits in every dispute, whoever is honest."""
 
 

@@ -37,7 +37,7 @@ def dispute(folder: Path, who: str, depth: int, flavour: str, *, haste: bool = F
 
 
 HASTE, AT_ONCE = "haste", "at once"
-QUICK = (("liar", DEPTH, "changes", ""), ("accuser", 1, "changes", HASTE))
+QUICK = (("liar", DEPTH, "changes", ""),)
 """What is played without `soak`."""
 ALL = [
     (who, depth, flavour, special)

@@ -70,9 +70,9 @@ def hostile_session(seed: int, rounds: int) -> None:
 
 
 def test_hostile_programs(taken: list[int]) -> None:
-    for seed in range(8):
+    for seed in range(3):
         hostile_session(seed, 80)
-    assert sum(taken) > 5000
+    assert sum(taken) > 1500
 
 
 def test_user_mode_between_translated_stretches(taken: list[int]) -> None:

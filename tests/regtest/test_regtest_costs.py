@@ -199,6 +199,7 @@ def test_played_weights_are_the_computed_ones(arena: Arena, options):
     check_played(arena.play(**options))
 
 
+@pytest.mark.slow_on_a_node
 def test_timeouts_weigh_what_was_computed(arena: Arena, graph: Graph):
     moves = {name.rpartition("/")[2] for name in arena.play(lie="written").names}
     for timeout, (party, move) in owed(graph).items():

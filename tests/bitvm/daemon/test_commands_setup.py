@@ -32,7 +32,7 @@ def refused(tmp_path, capsys):
         (b"bond: 20000000\nlevels: 2\nbond: 30000000\n", "p.yaml: a field is given twice near line 3"),
         (b"bond: &b 20000000\nstake: *b\n", "p.yaml: an alias in place of a value"),
         (b"\xff", "p.yaml: not UTF-8"),
-        (b"[" * 5_000, "p.yaml: no YAML"),
+        (b"[" * 5_000, "p.yaml: more than 16 levels"),
     ],
 )
 def test_parameters_that_say_two_things_are_refused(refused, tmp_path, parameters, said):

@@ -139,7 +139,7 @@ def test_what_is_no_plan_is_named(tmp_path, path, fields, expected):
         (b"- 1", "a mapping of name"),
         (b"\xff\xfe", "not UTF-8"),
         (b"{", "no YAML near line 1"),
-        (b"[" * 5_000, "no YAML"),
+        (b"[" * 5_000, "more than 16 levels near line 1"),
         (PLAN.to_yaml().encode() + b"network: main\n", "a field is given twice near line "),
         (b"a: &a [1]\nb: *a\n", "an alias"),
         (b"!!python/object/apply:os.getpid []", "no YAML"),
