@@ -65,8 +65,7 @@ def test_a_standing_says_why_nothing_happens():
     assert len(str(Standing(0, (), "x" * 10_000))) < 600
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_new_trouble_is_told_at_once_and_then_not_too_often():
+async def test_new_trouble_is_told_at_once_and_then_not_too_often(autojump_clock):  # noqa: ARG001
     heard, standing = [], [Standing(0, ("prover",))]
 
     async def run():
