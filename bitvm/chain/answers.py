@@ -14,7 +14,8 @@ from decimal import Decimal
 
 from bitcoin.core import CTransaction
 
-from bitvm.chain.rpc import BadAnswerError, printable
+from bitvm.chain.rpc import LONGEST_WORDS, BadAnswerError
+from bitvm.printable import printable
 from bitvm.script.weight import txid
 
 NO_PARENT = bytes(32)
@@ -72,7 +73,7 @@ class Answer:
         """A text, as one short line."""
         if not isinstance(self._value, str):
             raise self._wrong("a text")
-        return printable(self._value)
+        return printable(self._value, LONGEST_WORDS)
 
     def texts(self) -> tuple[str, ...]:
         """A list of texts; older nodes have one text, or none, in its place."""
@@ -152,5 +153,5 @@ class Answer:
         return found
 
     def _wrong(self, wanted: str) -> BadAnswerError:
-        shown = printable(str(self._value)[:_SHOWN]) if isinstance(self._value, str) else type(self._value).__name__
+        shown = printable(self._value, _SHOWN) if isinstance(self._value, str) else type(self._value).__name__
         return BadAnswerError(self._method, f"{self._where} is {shown or 'empty'}, not {wanted}")

@@ -52,6 +52,10 @@ LONGEST_TARGET = 1_008
 """Blocks ahead for which a node estimates at most."""
 
 
+LEAST_VERSION = 29
+"""Of a node, Core or Knots: packages with ephemeral dust, which our anchors are."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
     """What a node says of itself.
@@ -71,6 +75,12 @@ class NodeInfo:
     peers: int
     median_time: int
     warnings: tuple[str, ...]
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it says that its version is below `LEAST_VERSION`."""
+        major = self.version.partition(":")[2].partition(".")[0]
+        return major.isdecimal() and int(major) < LEAST_VERSION
 
 
 class Unspent(NamedTuple):

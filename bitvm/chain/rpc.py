@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bitvm.chain.interface import ChainError
+from bitvm.printable import printable
 
 CALL_TIMEOUT = 120
 """Seconds until a call counts as failed."""
@@ -186,7 +187,9 @@ class Rpc:
         except BaseException as error:
             self._drop()  # or what is left of an answer would be read as the next one
             if isinstance(error, (OSError, http.client.HTTPException)):
-                raise NodeUnreachableError(f"{method}: {printable(str(error)) or type(error).__name__}") from error
+                raise NodeUnreachableError(
+                    f"{method}: {printable(str(error), LONGEST_WORDS) or type(error).__name__}"
+                ) from error
             raise
         finally:
             self._used = time.monotonic()
@@ -219,11 +222,6 @@ def cookie_url(cookie: Path, port: int, host: str = "127.0.0.1") -> str:
     return f"http://{user}:{password}@{host}:{port}/"
 
 
-def printable(words: str) -> str:
-    """What a node says in its own words, as one short line that no terminal takes for an order."""
-    return "".join(char if char.isprintable() else " " for char in words[:LONGEST_WORDS])
-
-
 def _left(deadline: float) -> float:
     """Seconds until `deadline`; TimeoutError if there are none."""
     left = deadline - time.monotonic()
@@ -234,7 +232,7 @@ def _left(deadline: float) -> float:
 
 def _result(method: str, response: http.client.HTTPResponse, content: bytearray) -> Any:
     """The result in an answer, or what its error says: about the call, or that the node cannot be asked now."""
-    status = f"HTTP {response.status} {printable(response.reason)}"
+    status = f"HTTP {response.status} {printable(response.reason, LONGEST_WORDS)}"
     if response.status == _UNAUTHORIZED:
         raise CredentialsError(f"{method}: the node refuses user and password ({status})")
     try:
@@ -257,8 +255,8 @@ def _meaning(method: str, error: object) -> ChainError:
     if type(code) is not int or abs(code) > _MOST_CODE or not isinstance(message, str):
         return BadAnswerError(method, "its error has no code and message")
     if code == _IN_WARMUP:
-        return NodeUnreachableError(f"{method}: {printable(message)}")
-    return RpcError(method, code, printable(message))
+        return NodeUnreachableError(f"{method}: {printable(message, LONGEST_WORDS)}")
+    return RpcError(method, code, printable(message, LONGEST_WORDS))
 
 
 def _refuse(constant: str) -> None:

@@ -24,6 +24,7 @@ import trio
 from bitvm.chain.follower import Follower
 from bitvm.chain.interface import BlockId, ChainError
 from bitvm.chain.payer import Payer
+from bitvm.chain.remote import LEAST_VERSION
 from bitvm.chain.second import SecondNode
 from bitvm.chain.shared import SharedSource
 from bitvm.chain.sightings import Sightings
@@ -169,10 +170,12 @@ class Daemon:
             return None
 
     def _check_network(self) -> None:
-        """Refuse a node of another network: what is sent there is lost."""
-        network = self.place.node.info().network
-        if network != self.place.config.network:
-            raise ChainError(f"it is on {network}, the configuration says {self.place.config.network}")
+        """Refuse a node of another network, or one that refuses our moves: what is sent there is lost."""
+        info = self.place.node.info()
+        if info.network != self.place.config.network:
+            raise ChainError(f"it is on {info.network}, the configuration says {self.place.config.network}")
+        if info.outdated:
+            raise ChainError(f"it is {info.version}; version {LEAST_VERSION} or later is needed")
         self._network_checked = True
 
     def _serve(self, tip: BlockId, now: float) -> Iterator[Notice]:

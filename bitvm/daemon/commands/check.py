@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bitvm.chain.interface import ChainError, UnknownBlockError
-from bitvm.chain.remote import NodeInfo, RemoteNode
+from bitvm.chain.remote import LEAST_VERSION, NodeInfo, RemoteNode
 from bitvm.chain.sightings import Sightings
 from bitvm.daemon.backup import recovery_pending
 from bitvm.daemon.commands.check_lines import Line, Mark, ok
@@ -33,8 +33,6 @@ from lvm.elf import load_elf
 LEAST_FREE = 1_000_000_000
 """Bytes that should be free where the home is."""
 VERY_LEAST_FREE = 100_000_000
-LEAST_VERSION = 29
-"""Of a node, Core or Knots: packages with ephemeral dust, which our anchors are."""
 LEAST_PEERS = 4
 CLOCK_SECONDS = 2 * 3_600
 """How far the clock may be behind the newest blocks' median time, or ahead where blocks come."""
@@ -110,18 +108,11 @@ def _node(desk: Desk, info: NodeInfo | str) -> Iterator[Line]:
         yield Line("network", Mark.FAILED, text, "correct network, or node.*")
     else:
         yield ok("network", info.network)
-    version = _major(info.version)
-    if version is not None and version < LEAST_VERSION:
+    if info.outdated:
         text = f"{info.version}: version {LEAST_VERSION} or later is needed"
         yield Line("version", Mark.FAILED, text, "install a newer node")
     for warning in info.warnings:
         yield Line("node says", Mark.WARNING, warning, "see the node's log")
-
-
-def _major(version: str) -> int | None:
-    """Return the major version in a node's name ("/Satoshi:29.1.0/"), None where it has none."""
-    digits = version.partition(":")[2].partition(".")[0]
-    return int(digits) if digits.isdecimal() else None
 
 
 def _chain(desk: Desk, info: NodeInfo) -> Iterator[Line]:

@@ -248,3 +248,20 @@ def test_minimum_feerate_rises_with_a_full_mempool(tmp_path: Path) -> None:
         RemoteNode(running.url) as remote,
     ):
         assert remote.minimum_feerate() == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("version", "outdated"),
+    [
+        ("/Satoshi:28.3.0/", True),
+        ("/Satoshi:29.0.0/Knots:20250305/", False),
+        ("/Satoshi:100.0.0/", False),
+        ("/Satoshi:9.0.0(x)/", True),
+        ("my own node", False),
+    ],
+)
+def test_an_old_node_says_so(node: BitcoindNode, version: str, outdated: bool) -> None:
+    with RemoteNode(node.cookie) as remote:
+        info = remote.info()
+    assert not info.outdated
+    assert replace(info, version=version).outdated == outdated
