@@ -280,7 +280,9 @@ def _checks(p: Parameters, prices: Prices) -> tuple[Check, ...]:
     prover, theirs = prices.scenario("worst_case", PROVER), prices.scenario("worst_case", "challenger")
     demands = p.levels * p.answer_price + p.refute_fee
     execution = prices.scenario("execution_lie", "challenger")
-    needed = 2 * p.confirmations + 2
+    reclaim = p.challengers > 1  # after a comrade's Slash, which is buried first
+    needed = 2 * p.confirmations + (3 if reclaim else 2)
+    why = "a Slash follows, or another's and Reclaim" if reclaim else "answered, and put back once"
     longest = p.delta_claim + p.longest_game
     room = p.delta_claim - p.confirmations - 1
     kept = p.delta_claim - p.delta - p.confirmations
@@ -293,7 +295,7 @@ def _checks(p: Parameters, prices: Prices) -> tuple[Check, ...]:
             p.compensation >= execution
         ),
         f"burn {p.burn:,} sat > 0: who slashes itself loses": p.burn > 0,
-        f"delta {p.delta} blocks >= 2 * confirmations + 2 = {needed}: a move is buried, answered, and put back once": (
+        f"delta {p.delta} blocks >= 2 * confirmations + {needed % 2 + 2} = {needed}: a move is buried, {why}": (
             p.delta >= needed
         ),
         f"delta_claim leaves {room} blocks for Challenge once Claim is buried, more than confirmations": (

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 from bitvm.daemon.role import Judged
 from bitvm.daemon.status import Notice, NoticeKind, Severity
+from bitvm.game.ending import ending
 from bitvm.game.finality import Verdict
 from bitvm.game.moves import Decision, Wait
 from bitvm.game.position import Position
 from bitvm.game.urgency import Rivals
+from bitvm.game.window import challenged_until, in_time
 from bitvm.graph.claim import BOND
-from bitvm.graph.model import PROVER
+from bitvm.graph.model import PROVER, challenger_number
+from bitvm.graph.setting import game_name
 
 _SETUP = "setup"
 """The key under which a challenger's strategy speaks of the whole set-up."""
@@ -70,17 +73,31 @@ class Concerns:
     def _unjudged(self, position: Position, judge: Callable[[int], Judged]) -> Iterator[tuple[int, int]]:
         """Yield the claims that a challenger cannot judge although it will soon be too late, with the blocks left.
 
-        Within the last ``delta`` blocks the stake may go onto a later claim, so it is soon then at the latest.
+        Within the last ``delta`` blocks the stake may go onto a later claim, so it is soon then at the latest. When it
+        is too late, nobody can help; nothing behind a buried Slash, or behind a claim that we dispute, needs us.
         """
         parameters = position.graph.setting.parameters
         short = max(self.short, parameters.delta)
         for slot in range(1, parameters.claims + 1) if self.party != PROVER else ():
             at = position.at_claim(slot)
-            if not at.has("Claim") or at.spent_by("Claim", BOND) is not None:
-                continue
-            left = at.height_of("Claim") + parameters.delta_claim - position.height
-            if left <= short and judge(slot).verdict is Verdict.UNKNOWN:
+            if not at.has("Claim") or self._ends_here(at):
+                return
+            left = challenged_until(at) - position.height
+            if (
+                at.spent_by("Claim", BOND) is None
+                and in_time(at)
+                and left <= short
+                and judge(slot).verdict is Verdict.UNKNOWN
+            ):
                 yield slot, left
+
+    def _ends_here(self, at: Position) -> bool:
+        """Whether nothing behind the position's claim can become final, or our stake is at work on it."""
+        spender = at.spent_by("Claim", BOND)
+        if spender is not None and at.template(spender).mover != PROVER:
+            return at.buried(spender)
+        number = challenger_number(self.party)
+        return at.has(game_name(number, "Challenge")) and ending(at, number) is None
 
     def _notice(self, kind: NoticeKind, text: str, severity: Severity = Severity.CRITICAL) -> Notice:
         return Notice(kind, severity, text, self.name)

@@ -52,8 +52,8 @@ LEAVE = "leave"
 RISKY_BLOCKS = 3
 """A move that is not confirmed so few blocks before its deadline is critical."""
 
-SPARE_BLOCKS = 3
-"""A Slash gives way to a comrade's only while that can be buried, and Reclaim sent, with so many blocks to spare."""
+SPARE_BLOCKS = 1
+"""A Slash gives way to a comrade's that pays as much, but not in the last block that leaves time to Reclaim."""
 
 _ALARMS = {
     AlarmKind.STALLED: NoticeKind.NODE_STALLED,
@@ -184,7 +184,6 @@ class Engagement:
         """Return what the payer needs to know of a signed move."""
         template = self._graph[move.template]
         deadline = self._rivals.deadline(position, template)
-        last = math.inf if deadline is None else deadline - self.bench.parameters.confirmations - SPARE_BLOCKS
         return Order(
             purpose=self._purpose(template.name),
             transaction=signed,
@@ -195,7 +194,7 @@ class Engagement:
             deadline=deadline,
             budget=budget(position, template, deadline),
             comrades=frozenset(comrade.txid for comrade in self._rivals.comrades(template)),
-            yields_below=last,
+            yields_below=math.inf if deadline is None else deadline - SPARE_BLOCKS,
         )
 
     def _make(self, move: Move, position: Position) -> Iterator[Notice]:

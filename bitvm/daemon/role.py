@@ -72,23 +72,22 @@ class Bench:
         runs begin in the state that its own leaves behind.
         """
         self.failures.clear()
-        found: list[Execution | None] = []
-        needed: set[RunName] = set()
-        previous: Execution | None = None
-        for slot, name in self._names(roots):
-            needed.add(name)
+        names, done = list(self._names(roots)), list(self._done(roots))
+        for slot, name in names[len(done) : len(done) + 1]:
             ended = self.computations.finished(name)
-            if ended is None:
-                self._want(name, slot, previous)
-                break
-            if ended.execution is None:
+            if ended is not None:
                 self.failures[slot] = ended.failure
-                self._want(name, slot, previous)
-                break
-            previous = ended.execution
-            found.append(previous)
-        self.computations.forget(self.name, needed)
-        return (*found, *[None] * (len(roots) - len(found)))
+            self._want(name, slot, done[-1] if done else None)
+        self.computations.forget(self.name, {name for _, name in names[: len(done) + 1]})
+        return (*done, *[None] * (len(roots) - len(done)))
+
+    def _done(self, roots: Sequence[bytes | None]) -> Iterator[Execution]:
+        """Yield the runs that have ended, claim after claim, up to the first that has not, or has failed."""
+        for _, name in self._names(roots):
+            ended = self.computations.finished(name)
+            if ended is None or ended.execution is None:
+                return
+            yield ended.execution
 
     def _seconds(self, roots: Sequence[bytes | None], slot: int) -> float | None:
         """Return how many seconds the run of a claim took; None before it has ended."""
@@ -97,8 +96,11 @@ class Bench:
         return None if ended is None else ended.seconds
 
     def judge(self, position: Position, roots: Sequence[bytes | None], slot: int) -> Judged:
-        """Judge the claim in a slot, which was made, by our own run on inputs of these roots, claim after claim."""
-        found = judge(position.at_claim(slot), self.runs(roots)[slot - 1])
+        """Judge the claim in a slot, which was made, by our own run on inputs of these roots, claim after claim.
+
+        Wants nothing and changes nothing: a decision does that.
+        """
+        found = judge(position.at_claim(slot), dict(enumerate(self._done(roots), 1)).get(slot))
         return Judged(found.verdict, found.why, self._seconds(roots, slot))
 
     def _names(self, roots: Sequence[bytes | None]) -> Iterator[tuple[int, RunName]]:

@@ -8,6 +8,11 @@ Challenge always has one. What overtakes it, Payout, spends the connectors of al
 makes Payout impossible. But a reorganisation may take that back, and an honest challenger stakes within ``delta_claim``
 of Claim or not at all. So that is its deadline, whatever other challengers do.
 
+Where other challengers play for the same bond, a Slash has less time. If one of theirs is confirmed first, Reclaim
+takes our stake back, but only when that one is buried: it must be ``confirmations`` + 2 blocks below the prover's
+timeout. A challenger of the prover's own would come later than that, so ours has to be there before. There is a block
+for it where ``delta`` is at least ``2 * confirmations + 3``, since Step is buried first.
+
 What may be paid for a move with a deadline is half of what silence would cost: the prover its bond, a challenger its
 stake. Money that is saved and lost with the game is not saved. A move without a deadline can wait for a better price
 and costs what the parameters' ``fee_ceiling`` allows.
@@ -18,10 +23,12 @@ from __future__ import annotations
 import math
 
 from bitvm.chain.fees import TRUC_CHILD_LIMIT
+from bitvm.game.ending import ending
 from bitvm.game.position import Position
 from bitvm.game.window import challenged_until
 from bitvm.graph.graph import Graph
-from bitvm.graph.model import NO_LOCK, PROVER, Input, Template, challenger
+from bitvm.graph.model import NO_LOCK, PROVER, Input, Template, challenger, challenger_number
+from bitvm.graph.setting import game_name
 
 SHARE_OF_STAKE = 2
 """A move may cost one part in so many of what silence would lose."""
@@ -70,7 +77,17 @@ class Rivals:
         possible = (rival for rival in self.of(template) if not any(map(position.is_spent, rival.inputs)))
         timeouts = (rival for rival in possible if _are_opponents(rival, template) and _is_timeout(rival))
         heights = (position.unlock_height(rival) for rival in timeouts)
-        return min((height for height in heights if height is not None), default=None)
+        until = min((height for height in heights if height is not None), default=None)
+        if until is None or not self._can_be_outrun(position, template):
+            return until
+        return until - position.graph.setting.parameters.confirmations - 1
+
+    def _can_be_outrun(self, position: Position, template: Template) -> bool:
+        """Whether a comrade plays for the bond that ``template`` slashes: has challenged, and has not lost."""
+        movers = {comrade.mover for comrade in self.comrades(template)}
+        at = position.at_claim(template.claim)
+        numbers = (challenger_number(mover) for mover in movers)
+        return any(at.has(game_name(number, "Challenge")) and ending(at, number) is None for number in numbers)
 
     def comrades(self, template: Template) -> tuple[Template, ...]:
         """Return rivals that serve the same end: other challengers' Slashes of the bond that a challenger slashes."""

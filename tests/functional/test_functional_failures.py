@@ -12,7 +12,7 @@ from tiny import LIE_STEP
 from bitvm.daemon import computations
 from bitvm.daemon.backup import backup, recovery_pending, restore
 from bitvm.daemon.computations import execute
-from bitvm.daemon.status import NoticeKind
+from bitvm.daemon.status import NoticeKind, Severity
 from bitvm.graph.model import PROVER
 from regtest.hostile_roles import lying
 
@@ -74,5 +74,23 @@ def test_after_a_restore_a_folder_that_cannot_be_read_silences_itself_alone(tmp_
             shutil.rmtree(broken)
             company.mine(2)
             assert not recovery_pending(home)
+        finally:
+            company.stop()
+
+
+def test_a_prover_that_has_lost_its_input_says_so_at_once(tmp_path):
+    with new_stage(tmp_path) as stage:
+        give_inputs(stage)
+        company = Company(stage)
+        company.start()
+        try:
+            company.mine_until(SETUP, "Claim")
+            company.stop(PROVER)
+            stage.actors[PROVER].home().inputs_path.unlink()
+            company.start(PROVER)
+            company.tick(PROVER)
+            (told,) = [each for each in company.snapshots[PROVER].notices if each.kind is NoticeKind.RUN_FAILED]
+            assert "is not held" in told.text
+            assert told.severity is Severity.CRITICAL
         finally:
             company.stop()

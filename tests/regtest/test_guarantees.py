@@ -68,6 +68,10 @@ def test_violated_inequalities_are_told():
     assert violated(SMALL, 2_000) == ["stake", "reward", "compensation"]
     assert violated(replace(SMALL, stake=100_000)) == ["stake"]
     assert violated(replace(SMALL, delta=5)) == ["delta"]
+    assert violated(replace(SMALL, delta=2 * SMALL.confirmations + 2)) == ["delta"]
+    assert violated(replace(SMALL, delta=2 * SMALL.confirmations + 3)) == []
+    alone = replace(SMALL, challengers=1, attesters=0, quorum=0)
+    assert "delta" not in violated(replace(alone, delta=2 * SMALL.confirmations + 2))
     assert violated(replace(SMALL, delta_claim=5, claims=1)) == ["delta_claim"]
     assert violated(replace(SMALL, delta_claim=14)) == ["delta_claim"]
     assert violated(replace(SMALL, delta_claim=14, claims=1)) == []

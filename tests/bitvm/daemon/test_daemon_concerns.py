@@ -9,9 +9,11 @@ from bitvm.daemon.role import Judged
 from bitvm.daemon.status import NoticeKind, Severity
 from bitvm.game.finality import Verdict
 from bitvm.game.moves import Wait
+from bitvm.game.position import Confirmed, Position
 from bitvm.game.prover import UNFINISHED
 from bitvm.game.urgency import Rivals
 from bitvm.graph.model import PROVER
+from regtest.accusations import scene
 
 SHORT = 3
 
@@ -68,3 +70,27 @@ def test_other_alarms_are_told_at_once(claimed):
         at(claimed, 50), {"1:1": Wait("our game cannot be read", alarm=True)}, judged(Verdict.VALID)
     )
     assert (told.kind, told.text) == (NoticeKind.GAME_ALARM, "1:1: our game cannot be read")
+
+
+def test_nobody_is_called_when_it_is_too_late(claimed):
+    assert list(concerns(claimed).find(at(claimed, 2), {}, judged(Verdict.UNKNOWN)))
+    for left in (1, 0, -1_000):
+        assert not list(concerns(claimed).find(at(claimed, left), {}, judged(Verdict.UNKNOWN)))
+
+
+def test_nobody_is_called_for_a_claim_behind_a_slash_or_behind_our_own_game(tmp_path):
+    game = OfflineGame(scene.parameters(challengers=2, claims=2), tmp_path)
+    graph, near = game.graph, game.parameters.delta_claim - 2
+    slash = next(name for name in graph.templates if name.startswith("2/Slash") and "#" not in name)
+
+    def told(**heights):
+        names = {"claim": "Claim", "second": "Claim#2", "slash": slash, "ours": "1/Challenge"}
+        made = {names[key]: Confirmed(graph[names[key]].unsigned, height) for key, height in heights.items()}
+        position = Position(graph, 111 + near, {**game.confirmed, **made})
+        verdicts = {1: Verdict.INVALID, 2: Verdict.UNKNOWN}
+        return list(concerns(game).find(position, {}, lambda slot: Judged(verdicts[slot], "")))
+
+    assert told(claim=110, second=111)
+    assert not told(claim=110, second=111, slash=112)
+    assert not told(claim=110, second=111, ours=112)
+    assert told(claim=110, second=111, slash=111 + near), "not buried yet"

@@ -66,15 +66,18 @@ def test_a_timeout_that_has_become_impossible_is_no_deadline(played):
 
 
 def test_a_slash_of_a_comrade_that_is_due_is_no_deadline(played):
-    """It would make every honest challenger bid its most against the others, or against a sybil."""
+    """It would make every honest challenger bid its most against the others; but Reclaim must still be in time."""
     position = played.before_slash
     claim, graph = position.confirmed["Claim"], played.graph
     for name in ("2/Challenge", "2/Choice_1"):  # as if it had been played long ago
         position = replace(position, confirmed={**position.confirmed, name: replace(claim, height=claim.height + 1)})
     slash = graph["2/Slash_after_Choice_1"]
     assert position.unlock_height(slash) == position.height + 1, "it can be sent now"
-    step = position.height_of("1/Step")
-    assert played.rivals.deadline(position, graph["1/Slash"]) == step + played.parameters.delta
+    timeout = position.height_of("1/Step") + played.parameters.delta
+    due = played.rivals.deadline(position, graph["1/Slash"])
+    assert due == timeout - played.parameters.confirmations - 1
+    buried = due - 1 + played.parameters.confirmations  # where theirs is in the last block in which ours could be
+    assert buried + 1 < timeout, "Reclaim follows in the next one"
     assert slash in played.rivals.comrades(graph["1/Slash"])
 
 
