@@ -261,7 +261,7 @@ async def _identity_at(host: str, port: int, limits: Limits) -> bytes | None:
             async with _closing(trio.SSLStream(socket, curious_context(), server_side=False)) as stream:
                 await stream.do_handshake()
                 return key_of(stream.getpeercert(binary_form=True))
-    except (ChannelError, trio.TooSlowError, trio.BrokenResourceError):
+    except Exception:  # anybody may be there, with anything to show
         return None
 
 
@@ -278,10 +278,10 @@ async def serve(
     *,
     stranger: Callable[[ChannelError, str], None] = _unheard,
 ) -> None:
-    """Accept calls of ``peers`` for ever and run ``handle`` on the channel of each; what it raises, passes through.
+    """Accept calls of ``peers`` for ever and run ``handle`` on the channel of each.
 
-    A ChannelError of ``handle`` ends its channel alone. ``stranger`` hears why a caller was not let in, and from which
-    host it called. Raises IdentityError.
+    Any error of ``handle``, and of a connection, is logged and ends this connection alone. ``stranger`` hears why a
+    caller was not let in, and from which host it called. Raises IdentityError.
     """
     context = identity.server_context(peers)
     strangers: dict[trio.CancelScope, None] = {}
@@ -307,14 +307,16 @@ async def serve(
         return None
 
     async def answer(socket: trio.SocketStream) -> None:
-        async with _closing(trio.SSLStream(socket, context, server_side=True)) as stream:
-            try:
+        try:
+            async with _closing(trio.SSLStream(socket, context, server_side=True)) as stream:
                 channel = await admit(stream)
                 if channel is not None:
                     await handle(channel)
                     await channel.aclose()
-            except ChannelError as error:
-                _log.info("connection ended: %s", error)
+        except* ChannelError as errors:
+            _log.info("connection ended: %s", errors.exceptions[0])
+        except* Exception:  # a caller that finds an error of ours must not end the others' connections with it
+            _log.exception("connection failed")
 
     await trio.serve_listeners(answer, listeners)
 
@@ -322,7 +324,7 @@ async def serve(
 async def _handshake(stream: trio.SSLStream[trio.SocketStream], peers: Collection[bytes], limits: Limits) -> Channel:
     with _errors("no handshake"), trio.fail_after(limits.handshake_seconds):
         await stream.do_handshake()
-    peer = key_of(stream.getpeercert(binary_form=True))
+        peer = key_of(stream.getpeercert(binary_form=True))
     if peer is None or peer not in peers:
         raise ChannelError(Reason.WRONG_PEER, f"the identity {peer.hex() if peer else '(none)'} was not expected")
     return Channel(stream, peer, limits)
@@ -349,15 +351,20 @@ async def _closing(
 
 @contextmanager
 def _errors(where: str) -> Iterator[None]:
-    """Turn the errors of stream and clock into ours."""
+    """Turn the errors of stream and clock into ours, and any other one: the peer has caused it, and only it pays."""
     try:
         yield
+    except ChannelError:
+        raise
     except trio.TooSlowError as error:
         raise ChannelError(Reason.TIMEOUT, where) from error
     except trio.ClosedResourceError as error:
         raise ChannelError(Reason.CLOSED, f"{where}: closed on our side") from error
     except trio.BrokenResourceError as error:
         raise _of_stream(error.__cause__, where) from error
+    except Exception as error:
+        _log.exception("error on a channel")
+        raise ChannelError(Reason.GARBAGE, f"{where}: {printable(repr(error), _MAX_REFUSAL_BYTES)}") from error
 
 
 def _of_stream(cause: BaseException | None, where: str) -> ChannelError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import trio
 from bitcoin.core import COutPoint, CTxOut
 from bitcoin.core.script import CScript
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from bitvm.chain.keys import SpendableCoin, TaprootKey
 from bitvm.graph.fund import contribution
@@ -36,6 +39,19 @@ def digest(text: str) -> bytes:
 
 def new_identity(folder: Path, name: str) -> Identity:
     return Identity.create(folder / f"{name}.identity")
+
+
+def with_version(identity: Identity, version: int) -> Identity:
+    """Have an identity show a certificate, signed by its key, of an X.509 version that there is not (3 is 2 here)."""
+    content = identity.path.read_bytes()
+    key = serialization.load_pem_private_key(content, None)
+    certificate = x509.load_pem_x509_certificate(content)
+    signed = certificate.tbs_certificate_bytes
+    odd = signed.replace(b"\xa0\x03\x02\x01\x02", bytes([0xA0, 3, 2, 1, version]), 1)
+    der = certificate.public_bytes(serialization.Encoding.DER).replace(signed, odd)[:-64] + key.sign(odd)
+    pem = content.partition(b"-----BEGIN CERT")[0] + ssl.DER_cert_to_PEM_cert(der).encode()
+    identity.path.write_bytes(pem)
+    return identity
 
 
 async def listen() -> tuple[list[trio.SocketListener], int]:

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from cryptography.hazmat.primitives import serialization
-from networked import HOST, listen, new_identity
+from networked import HOST, listen, new_identity, with_version
 
+from bitvm.setup import channel as channel_module
 from bitvm.setup import identity as identity_module
 from bitvm.setup.channel import ChannelError, Kind, Limits, Reason, connect, serve
 from bitvm.setup.identity import Identity
@@ -134,6 +135,53 @@ async def test_a_key_that_a_known_identity_vouches_for_is_not_that_identity(own,
     async with serving(own, [peer.public], echo) as port:
         await fails_with(Reason.WRONG_PEER, port, Identity(other.path, other.public), own.public)
         assert f"the identity {other.public.hex()} was not expected" in caplog.text
+
+
+@pytest.mark.parametrize("version", [3, 4, 127])
+async def test_a_caller_with_a_certificate_that_openssl_takes_and_no_parser_does_is_refused(
+    own, peer, tmp_path, version
+):
+    odd = with_version(new_identity(tmp_path, "odd"), version)
+    async with serving(own, [peer.public, odd.public], echo) as port:
+        for _ in range(3):
+            await fails_with(Reason.WRONG_PEER, port, odd, own.public)
+        assert await echoes(port, own, peer)
+
+
+@pytest.mark.parametrize("expected", ["odd", "another"])
+async def test_a_server_with_a_certificate_that_no_parser_takes_is_refused(own, peer, tmp_path, expected):
+    odd = with_version(new_identity(tmp_path, "odd"), 4)
+    async with serving(odd, [peer.public], echo) as port:
+        wanted = odd.public if expected == "odd" else own.public
+        text = await fails_with(Reason.WRONG_PEER, port, peer, wanted)
+    assert f"the identity {wanted.hex()} was expected, another one is there" in text
+
+
+async def test_whatever_goes_wrong_in_a_handshake_is_an_error_of_the_channel(own, peer, monkeypatch):
+    def fail(_):
+        raise RuntimeError("of a kind that nobody has thought of")
+
+    async with serving(own, [peer.public], echo) as port:
+        monkeypatch.setattr(channel_module, "key_of", fail)
+        text = await fails_with(Reason.GARBAGE, port, peer, own.public)
+        assert "of a kind that nobody has thought of" in text
+        monkeypatch.undo()
+        assert await echoes(port, own, peer)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), ExceptionGroup("both", [OSError("a"), ValueError("b")])])
+async def test_an_error_while_one_caller_is_served_ends_its_channel_alone(own, peer, caplog, error):
+    errors = [error]
+
+    async def fail_once(channel):
+        if errors:
+            raise errors.pop()
+        await echo(channel)
+
+    async with serving(own, [peer.public], fail_once) as port:
+        await fails_with(Reason.CLOSED, port, peer, own.public)
+        assert await echoes(port, own, peer)
+    assert "connection failed" in caplog.text
 
 
 async def hear(stream):

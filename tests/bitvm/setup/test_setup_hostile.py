@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import trio
-from networked import HOST, LIMITS, Party, listen, new_identity, parties, plan_of
+from networked import HOST, LIMITS, Party, listen, new_identity, parties, plan_of, with_version
 from test_setup_network import NAMES, PARAMETERS, assert_same_graph_and_valid_fund, whole_setup
 
 from bitvm.graph.parameters import Parameters
 from bitvm.setup.channel import ChannelError, Kind, Limits, Reason, connect
 from bitvm.setup.coordinator import Coordinator
+from bitvm.setup.identity import Identity
 from bitvm.setup.messages import MAX_MESSAGE_BYTES
 from bitvm.setup.plan import PlannedParty
 from bitvm.setup.progress import Hello, round_digest
@@ -164,6 +165,20 @@ async def test_a_prover_or_a_challenger_with_another_identity_is_not_talked_to(t
         challenger.plan = agreed
         with pytest.raises(SetupError, match=f"{stranger.public.hex()} takes no part in the plan of ledger-1"):
             await challenger.join(port, patience=0)
+
+
+async def test_a_challenger_that_shows_a_certificate_which_no_parser_takes_does_not_end_the_set_up(tmp_path):
+    prover, challengers = parties(tmp_path, PARAMETERS)
+    copy = tmp_path / "copy"
+    copy.write_bytes(challengers[0].identity.path.read_bytes())
+    odd = with_version(Identity(copy, challengers[0].identity.public), 4)
+    ended = {}
+    async with coordinated(prover, ended) as port:
+        with pytest.raises(ChannelError, match="wrong peer"):
+            async with connect(HOST, port, odd, prover.identity.public, LIMITS):
+                pass
+        await join_all(challengers, port, ended)
+    assert_same_graph_and_valid_fund(ended, NAMES)
 
 
 async def test_one_identity_has_one_connection_the_newest(tmp_path):

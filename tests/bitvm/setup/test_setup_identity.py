@@ -4,6 +4,7 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from networked import with_version
 
 from bitvm.setup.identity import Identity, IdentityError, key_of, parse_key
 
@@ -106,3 +107,11 @@ def test_what_is_no_certificate_has_no_key():
     assert key_of(None) is None
     assert key_of(b"") is None
     assert key_of(b"\x30\x03\x02\x01\x00") is None
+
+
+@pytest.mark.parametrize("version", [3, 4, 127])
+def test_a_certificate_of_a_version_that_there_is_not_has_no_key(identity, version):
+    pem = blocks(identity.path.read_bytes())[1].decode()
+    assert key_of(ssl.PEM_cert_to_DER_cert(pem)) == identity.public
+    pem = blocks(with_version(identity, version).path.read_bytes())[1].decode()
+    assert key_of(ssl.PEM_cert_to_DER_cert(pem)) is None
