@@ -8,10 +8,14 @@ nobody has given us otherwise.
 All parties are asked at the same time, each by itself, so one that is silent delays no other. At most `ASKED_AT_ONCE`
 may be sending us something, since an answer can be large; a silent one loses its place soon, and is then asked again
 after as long a pause, with twice the patience: the slow line of an honest party gets the time that it needs.
+
+What goes wrong with one question or one set-up, here or there, is logged and tried again later, as a tick does: no
+error in what is only correspondence may end the daemon.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +26,7 @@ from bitcoin.core import CTransaction
 from bitvm.daemon.daemon import Daemon
 from bitvm.daemon.engagement import Engagement
 from bitvm.daemon.logs import get_logger
+from bitvm.daemon.settings import Address
 from bitvm.daemon.status import Snapshot
 from bitvm.graph.model import PROVER
 from bitvm.graph.setting import KeySpec, key_plan
@@ -47,6 +52,12 @@ _log = get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 """How long a peer that could not help is left alone at least."""
+
+FAILED_SECONDS = 60.0
+"""How long we wait after an answer that we could not keep."""
+
+LEFT_OUT_SECONDS = 3_600.0
+"""How long the others are served before all begins anew, for a set-up that could not be; that cuts connections."""
 
 PATIENCE = 30.0
 """Seconds that an answer may take at first; at most it is `PATIENCE_SECONDS`."""
@@ -136,15 +147,37 @@ async def serve_parties(daemon: Daemon) -> None:
 
 
 async def _serve(daemon: Daemon, names: frozenset[str]) -> None:
-    """Answer the parties of these set-ups; raises OSError where the address cannot be listened on."""
+    """Answer the parties of these set-ups, anew after whatever goes wrong."""
     address = daemon.place.config.listen
     if address is None:
         return
-    engagements = [daemon.engagements[name] for name in names]
-    setups = {each.bench.archive.setup_id: _peers(daemon, each) for each in engagements}
+    while True:
+        try:
+            await _serve_at(address, daemon, names)
+        except* Exception:  # the address is taken, or the identity's file is away
+            _log.exception("parties not served")
+        await trio.sleep(RETRY_SECONDS)
+
+
+async def _serve_at(address: Address, daemon: Daemon, names: frozenset[str]) -> None:
+    """Answer the parties of these set-ups; ends some time later where one of them could not be taken."""
+    setups: dict[bytes, Peers] = {}
+    served_for = math.inf
+    for name in names:
+        try:
+            engagement = daemon.engagements[name]
+            setups[engagement.bench.archive.setup_id] = _peers(daemon, engagement)
+        except Exception:  # a folder that was moved away keeps no other set-up from being served
+            _log.exception("set-up has no service", setup=name)
+            served_for = LEFT_OUT_SECONDS
     listeners = await trio.open_tcp_listeners(address.port, host=address.host)
-    identity = daemon.place.home.identity
-    await serve_requests(listeners, identity, setups, DaemonDesk(daemon), limiter=daemon.writer)
+    try:
+        with trio.move_on_after(served_for):
+            identity = daemon.place.home.identity
+            await serve_requests(listeners, identity, setups, DaemonDesk(daemon), limiter=daemon.writer)
+    finally:
+        for listener in listeners:
+            listener.socket.close()
 
 
 def _peers(daemon: Daemon, engagement: Engagement) -> Peers:
@@ -156,15 +189,16 @@ def _peers(daemon: Daemon, engagement: Engagement) -> Peers:
 
 async def ask_peer(daemon: Daemon, engagement: Engagement, party: str, request: Request[object]) -> object | None:
     """Ask a party of a set-up; None where it has no address or no good answer, which is logged."""
-    plan = daemon.place.plan(engagement.bench.name)
-    address = plan.address_of(party)
-    if address is None:
-        return None
     try:
-        return await ask(address, daemon.place.home.identity, plan.identity_of(party), request)
-    except (ChannelError, AnswerError) as error:
-        _log.info("peer does not help", setup=engagement.bench.name, party=party, why=str(error))
-        return None
+        plan = daemon.place.plan(engagement.bench.name)
+        address = plan.address_of(party)
+        if address is not None:
+            return await ask(address, daemon.place.home.identity, plan.identity_of(party), request)
+    except* (ChannelError, AnswerError) as errors:
+        _log.info("peer does not help", setup=engagement.bench.name, party=party, why=str(errors.exceptions[0]))
+    except* Exception:  # a file of ours that is away, or an error of ours that the peer has found
+        _log.exception("peer not asked", setup=engagement.bench.name, party=party)
+    return None
 
 
 def between(engagement: Engagement, party: str) -> Between:
@@ -192,12 +226,17 @@ class _Asker:
         """Ask a party until it has answered and ``keep`` has nothing more to ask, ever more patiently."""
         patience, wanted = PATIENCE, request
         while True:
+            pause = RETRY_SECONDS
             async with self.limiter:
-                begun, found = trio.current_time(), None
+                begun, found, following = trio.current_time(), None, None
                 with trio.move_on_after(patience) as scope:
                     found = await ask_peer(self.daemon, engagement, party, wanted)
                 took = trio.current_time() - begun
-                following = None if found is None else await keep(found)
+                try:
+                    following = None if found is None else await keep(found)
+                except Exception:  # a full disk, a locked store: the answer is had again when there is room for it
+                    _log.exception("answer not kept", setup=engagement.bench.name, party=party)
+                    found, pause = None, FAILED_SECONDS
             if following is not None:
                 wanted = following
                 continue
@@ -206,7 +245,7 @@ class _Asker:
             if scope.cancelled_caught:
                 _log.info("peer is silent", setup=engagement.bench.name, party=party, seconds=patience)
                 patience = min(2 * patience, PATIENCE_SECONDS)
-            await trio.sleep(max(RETRY_SECONDS, took))
+            await trio.sleep(max(pause, took))
 
     async def fetch(self, engagement: Engagement, slot: int, root: bytes, scope: trio.CancelScope) -> None:
         """Ask all parties for an input until one has given it, or ``scope`` is cancelled: it is not lacking then."""

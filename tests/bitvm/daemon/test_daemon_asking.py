@@ -10,11 +10,20 @@ import trio
 from bitcoin.core import CTransaction, CTxIn, CTxOut
 
 from bitvm.daemon import correspondence
-from bitvm.daemon.correspondence import ASKED_AT_ONCE, PATIENCE, ask_for_inputs, ask_what_was_seen
-from bitvm.prover import correspondence as attesting
-from bitvm.setup.attestation import NoTryLeftError
-from bitvm.setup.channel import ChannelError, Reason
-from bitvm.setup.peers import LATER, PATIENCE_SECONDS, SeenPage, SeenRequest
+from bitvm.daemon.correspondence import (
+    ASKED_AT_ONCE,
+    FAILED_SECONDS,
+    LEFT_OUT_SECONDS,
+    PATIENCE,
+    ask_for_inputs,
+    ask_peer,
+    ask_what_was_seen,
+    serve_parties,
+)
+from bitvm.daemon.home import HomeError
+from bitvm.setup.identity import IdentityError
+from bitvm.setup.input_store import InputStoreError
+from bitvm.setup.peers import PATIENCE_SECONDS, SeenPage, SeenRequest
 
 PARTIES = ("prover", *(f"challenger{number}" for number in range(1, 17)))
 OWN = "challenger1"
@@ -161,106 +170,94 @@ async def test_who_tells_without_end_is_not_listened_to_for_ever(autojump_clock,
     assert len(house.asked["prover", b""]) == 11
 
 
-# ---- attesters
+# ---- what goes wrong
 
 
-class Round:
-    """A round of two attesters, of which both must sign."""
+@pytest.mark.parametrize("task", [ask_for_inputs, ask_what_was_seen])
+async def test_what_cannot_be_kept_is_asked_for_again(autojump_clock, monkeypatch, task):
+    answer = SeenPage((), 60, None) if task is ask_what_was_seen else b"input"
+    house = House(autojump_clock, monkeypatch, {"prover": partial(late_answer, answer, 1)}, ROOTS[:1])
+    full, kept = [True, True], []
 
-    def __init__(self, attempts, tries):
-        self._attempts, self._tries = attempts, tries
-        self.attempt = attempts[-1] if attempts else None
-        self.signed = set()
+    def keep(*_):
+        if full:
+            full.pop()
+            raise InputStoreError("database or disk is full")
+        kept.append(house.clock.current_time())
 
-    def attested(self):
-        return self.signed if len(self.signed) == 2 else None
-
-    def request(self):
-        return b"request"
-
-    def next_try(self):
-        if (self.attempt or 0) + 1 >= self._tries and self.attempt is not None:
-            raise NoTryLeftError("all tries have been asked for")
-        self.attempt = 0 if self.attempt is None else self.attempt + 1
-        return b"request"
-
-    def missing(self):
-        return ("challenger1", "challenger2")
-
-
-class Prover:
-    """A prover's daemon with one queued claim; ``answer`` says what an attester does when it is asked."""
-
-    def __init__(self, clock, monkeypatch, answer, tries=2):
-        self.clock = at_once(clock, monkeypatch)
-        self.attempts, self.asked, self.going, self._answer = [], [], {}, answer
-        store = SimpleNamespace(
-            queued=lambda _: {1: ROOTS[0]}, keep_attempt=lambda _name, _slot, attempt: self.attempts.append(attempt)
-        )
-        parameters = SimpleNamespace(attesters=2, quorum=2)
-        archive = SimpleNamespace(setup_id=bytes(32))
-        bench = SimpleNamespace(name="alpha", party="prover", archive=archive, store=store, parameters=parameters)
-        position = SimpleNamespace(at_claim=lambda _: SimpleNamespace(has=lambda _: False))
-        self.engagements = {"alpha": SimpleNamespace(bench=bench, position=position)}
-        plan = SimpleNamespace(address_of=lambda party: party, identity_of=lambda party: party)
-        self.place = SimpleNamespace(plan=lambda _: plan, home=SimpleNamespace(identity=None))
-        self.writer, self.board = trio.CapacityLimiter(1), self
-        monkeypatch.setattr(attesting, "attestation_round", lambda *_: Round(self.attempts, tries))
-        monkeypatch.setattr(attesting, "ask", self.ask)
-
-    async def newer_than(self, _):
-        await trio.sleep(TICK)
-        return SimpleNamespace(recovering=False)
-
-    async def ask(self, party, *_):
-        self.asked.append(party)
-        self.going[party] = self.going.get(party, 0) + 1
-        assert self.going[party] == 1, "one question at a time"
-        try:
-            return await self._answer(party)
-        finally:
-            self.going[party] -= 1
-
-    async def run(self, seconds):
-        with trio.move_on_after(seconds):
-            await attesting.ask_attesters(self)
+    house.engagement.bench.inputs.keep = house.engagement.learn = keep
+    await house.run(task, 20 * FAILED_SECONDS)
+    assert len(kept) == 1
+    assert kept[0] - house.begun >= 2 * FAILED_SECONDS
 
 
 @pytest.mark.parametrize(
-    "said", [f"{LATER}restored from a backup", f"{LATER}4 connections of this identity are open already"]
+    "error", [HomeError("setup.yaml: no such plan"), IdentityError("cannot be used"), RuntimeError("a bug")]
 )
-async def test_an_attester_that_is_not_ready_burns_no_try(autojump_clock, monkeypatch, said):
-    async def answer(_party):
-        raise ChannelError(Reason.REFUSED, said)
+@pytest.mark.parametrize("where", ["plan", "ask"])
+async def test_a_question_that_cannot_be_asked_is_as_good_as_not_answered(monkeypatch, error, where):
+    def fail_in(place):
+        if where == place:
+            raise error
 
-    prover = Prover(autojump_clock, monkeypatch, answer)
-    await prover.run(100)
-    assert set(prover.attempts) == {0}
-    assert prover.asked.count("challenger2") > 5
+    async def ask(*_):
+        fail_in("ask")
+        return b"input"
 
+    def plan(_):
+        fail_in("plan")
+        return SimpleNamespace(address_of=lambda party: party, identity_of=lambda party: party)
 
-async def test_an_attester_that_refuses_burns_a_try_and_the_last_one_stays_open(autojump_clock, monkeypatch):
-    async def answer(party):
-        if party == "challenger2":
-            raise ChannelError(Reason.REFUSED, "another root is signed")
-        await trio.sleep(1)
-        raise ChannelError(Reason.TIMEOUT, "no answer")
-
-    prover = Prover(autojump_clock, monkeypatch, answer)
-    await prover.run(60)
-    assert sorted(set(prover.attempts)) == [0, 1]
-    asked = len(prover.asked)
-    assert asked > 5
-    await prover.run(60)
-    assert len(prover.asked) > asked, "an operator may have mended what was wrong"
+    monkeypatch.setattr(correspondence, "ask", ask)
+    daemon = SimpleNamespace(place=SimpleNamespace(plan=plan, home=SimpleNamespace(identity=None)))
+    engagement = SimpleNamespace(bench=SimpleNamespace(name="alpha"))
+    assert await ask_peer(daemon, engagement, "prover", SeenRequest(None, ())) is None
+    where = "nowhere"
+    assert await ask_peer(daemon, engagement, "prover", SeenRequest(None, ())) == b"input"
 
 
-async def test_a_slow_attester_is_asked_one_question_at_a_time(autojump_clock, monkeypatch):
-    async def answer(_party):
-        await trio.sleep(200)
-        raise ChannelError(Reason.TIMEOUT, "no answer")
+async def test_parties_are_served_again_after_an_error_and_a_set_up_without_its_plan_is_left_out(
+    autojump_clock, monkeypatch
+):
+    served, away, errors = [], {"beta"}, [OSError("address in use"), ExceptionGroup("two", [OSError("accept")])]
 
-    prover = Prover(autojump_clock, monkeypatch, answer)
-    await prover.run(1_000)
-    assert set(prover.attempts) == {0}
-    assert prover.asked.count("challenger1") == prover.asked.count("challenger2") == 5
+    async def serve_requests(_listeners, _identity, setups, _desk, **_):
+        if errors:
+            raise errors.pop()
+        served.append((autojump_clock.current_time(), sorted(setups)))
+        await trio.sleep_forever()
+
+    async def newer_than(_):
+        await trio.sleep(TICK)
+
+    async def open_listeners(*_, **__):
+        return []
+
+    def plan(name):
+        if name in away:
+            raise HomeError(f"{name}: no such plan")
+        return SimpleNamespace(identities={})
+
+    def engagement(name):
+        archive = SimpleNamespace(setup_id=name.encode())
+        return SimpleNamespace(bench=SimpleNamespace(name=name, party=OWN, archive=archive))
+
+    monkeypatch.setattr(correspondence, "serve_requests", serve_requests)
+    monkeypatch.setattr(trio, "open_tcp_listeners", open_listeners)
+    config = SimpleNamespace(listen=SimpleNamespace(host="127.0.0.1", port=1))
+    daemon = SimpleNamespace(
+        place=SimpleNamespace(config=config, plan=plan, home=SimpleNamespace(identity=None)),
+        engagements={name: engagement(name) for name in ("alpha", "beta")},
+        board=SimpleNamespace(newer_than=newer_than),
+        writer=None,
+    )
+    with trio.move_on_after(60):
+        await serve_parties(daemon)
+    assert [setups for _, setups in served] == [[b"alpha"]]
+    served.clear()
+    with trio.move_on_after(LEFT_OUT_SECONDS + 60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_parties, daemon)
+            await trio.sleep(60)
+            away.clear()
+    assert [setups for _, setups in served] == [[b"alpha"], [b"alpha", b"beta"]]
