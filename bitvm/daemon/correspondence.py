@@ -97,7 +97,7 @@ class DaemonDesk:
     def attest(self, setup: bytes, party: str, request: bytes) -> bytes:
         """See `bitvm.setup.peers.Desk`; a claim that was ever seen, in a block or a mempool, counts as made."""
         engagement = self._engagement(setup)
-        if self._daemon.is_recovering:
+        if self._daemon.is_silent(engagement.bench.name):
             raise NotNowError("restored from a backup: nothing is signed yet; ask again later")
         bench = engagement.bench
         keys = dict(_attester_keys(engagement))

@@ -85,8 +85,12 @@ class Daemon:
 
     @property
     def is_recovering(self) -> bool:
-        """Whether the home was restored and nothing may be signed yet."""
+        """Whether the home was restored and something may not be signed yet."""
         return self._recovery.pending
+
+    def is_silent(self, setup: str) -> bool:
+        """Whether nothing may be signed in a set-up yet; for who may use the stores. Raises BackupError."""
+        return self._recovery.is_silent(setup)
 
     # ---- the loop
 

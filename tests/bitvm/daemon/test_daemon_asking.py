@@ -15,6 +15,7 @@ from bitvm.daemon.correspondence import (
     FAILED_SECONDS,
     LEFT_OUT_SECONDS,
     PATIENCE,
+    DaemonDesk,
     ask_for_inputs,
     ask_peer,
     ask_what_was_seen,
@@ -23,7 +24,7 @@ from bitvm.daemon.correspondence import (
 from bitvm.daemon.home import HomeError
 from bitvm.setup.identity import IdentityError
 from bitvm.setup.input_store import InputStoreError
-from bitvm.setup.peers import PATIENCE_SECONDS, SeenPage, SeenRequest
+from bitvm.setup.peers import PATIENCE_SECONDS, NotNowError, RefusalError, SeenPage, SeenRequest
 
 PARTIES = ("prover", *(f"challenger{number}" for number in range(1, 17)))
 OWN = "challenger1"
@@ -261,3 +262,15 @@ async def test_parties_are_served_again_after_an_error_and_a_set_up_without_its_
             await trio.sleep(60)
             away.clear()
     assert [setups for _, setups in served] == [[b"alpha"], [b"alpha", b"beta"]]
+
+
+def test_an_attester_is_silent_in_a_set_up_that_has_not_recovered_and_in_no_other_one():
+    benches = {name: SimpleNamespace(name=name, archive=SimpleNamespace(setup_id=name.encode())) for name in "ab"}
+    for bench in benches.values():
+        bench.parameters, bench.party = SimpleNamespace(attesters=0), OWN
+    engagements = {name: SimpleNamespace(bench=bench) for name, bench in benches.items()}
+    desk = DaemonDesk(SimpleNamespace(engagements=engagements, is_recovering=True, is_silent=lambda name: name == "a"))
+    with pytest.raises(NotNowError, match="restored"):
+        desk.attest(b"a", "prover", b"")
+    with pytest.raises(RefusalError, match="no attester"):
+        desk.attest(b"b", "prover", b"")
