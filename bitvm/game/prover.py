@@ -1,6 +1,6 @@
 """The honest prover: a position and a computation in, decisions out.
 
-    no Claim yet                              claim; or Withdraw, if the run was not accepted
+    no Claim yet                              claim; or Withdraw, after ``delta_long``, if nothing can be claimed
     Challenge or Reveal_r, no Choice_r        wait; after ``delta``, take the stake
     Demand_r, Pick_r                          Outline_r, Detail_r, while Choice_r is not made
     Choice_r, r < m                           Reveal_{r+1}
@@ -14,6 +14,12 @@ A statement is made only in answer to a move that is buried, so that it is a fun
 prover answers every game by itself; a decision is returned for each, one for the bond, and one for each side path that
 needs it. A game whose moves cannot be read is an alarm, and takes neither the other games nor the bond down with it. A
 run that has not ended (`Unfinished`) keeps from being made only what depends on it: not a timeout, and not Payout.
+
+A slot goes back as soon as it may where nothing is to be claimed, the run is not accepted, or the slot before has gone
+back. What may pass by itself, a run that goes on, attesters who have not signed, a claim before that is not made, is
+given ``delta_claim`` more, the time in which a challenger runs the program: a restart alone gives no slot up. Then the
+slot goes back too, or bond and stakes would be locked for ever. Withdraw signs nothing with a one-time key, so what
+comes later may still be claimed: only one of the two can be confirmed, and a Claim always says the same.
 """
 
 from __future__ import annotations
@@ -61,10 +67,9 @@ def decide_setup(
     """
     decisions: dict[str, Decision] = {}
     for slot, computation in enumerate(computations, start=1):
-        found = {}
         if computation is None:
             found = {BOND_DECISION: _withdraw(position.at_claim(slot), "there is nothing to claim")}
-        elif slot == 1 or position.at_claim(slot - 1).has("Claim"):
+        else:
             found = dict(decide(position.at_claim(slot), computation, (attested or {}).get(slot)))
         decisions |= {f"{slot}:{key}": decision for key, decision in found.items()}
     return decisions
@@ -75,11 +80,7 @@ def decide(position: Position, computation: Computation, attested: Attested | No
 
     attested: what attesters signed for this claim, where the set-up has attesters.
     """
-    decisions: dict[str, Decision] = {}
-    try:
-        decisions[BOND_DECISION] = _on_bond(position, computation, attested)
-    except UnfinishedError as error:
-        decisions[BOND_DECISION] = Wait(str(error), alarm=False)
+    decisions: dict[str, Decision] = {BOND_DECISION: _on_bond(position, computation, attested)}
     if position.has("Claim"):
         for number in range(1, position.graph.setting.parameters.challengers + 1):
             decisions |= _in_readable_game(position, computation, number)
@@ -115,17 +116,28 @@ def _on_bond(position: Position, computation: Computation, attested: Attested | 
 
 
 def _on_slot(position: Position, computation: Computation, attested: Attested | None) -> Decision:
-    """Claim, or take the slot back where the program accepted nothing that could be claimed."""
+    """Claim, or take the slot back where nothing can be claimed: at once if it never can, else after some patience."""
     if position.has("Withdraw"):
         return _withdraw(position, "there is nothing to claim")
-    if not computation.accepted:
-        why = f"the run on the input {computation.input_root.hex()} is not accepted, so this slot claims nothing"
-        return _withdraw(position, why, alarm=True)
-    if not position.buried("Fund"):
-        return Wait("Fund is not buried yet")
-    if position.slot > 1 and not position.at_claim(position.slot - 1).buried("Claim"):
-        return Wait("the claim before is not buried yet")
-    return _claim(position, computation, attested)
+    if position.slot > 1 and position.at_claim(position.slot - 1).has("Withdraw"):
+        return _withdraw(position, f"slot {position.slot - 1} went back, so nothing can be claimed behind it")
+    try:
+        if not computation.accepted:
+            why = f"the run on the input {computation.input_root.hex()} is not accepted, so this slot claims nothing"
+            return _withdraw(position, why, alarm=True)
+        decision = _claim(position, computation, attested)
+    except UnfinishedError as error:
+        decision = Wait(str(error), alarm=False)
+    if isinstance(decision, Wait) and _patience_ends(position):
+        return _withdraw(position, decision.why, alarm=decision.alarm)
+    return decision
+
+
+def _patience_ends(position: Position) -> bool:
+    """Whether Withdraw was possible for so long that the slot is not kept for what may still come."""
+    parameters = position.graph.setting.parameters
+    patience = parameters.delta_long + parameters.delta_claim
+    return position.has("Fund") and position.height + 1 >= position.height_of("Fund") + patience
 
 
 def _withdraw(position: Position, why: str, *, alarm: bool = False) -> Decision:
@@ -140,6 +152,10 @@ def _withdraw(position: Position, why: str, *, alarm: bool = False) -> Decision:
 
 
 def _claim(position: Position, computation: Computation, attested: Attested | None) -> Decision:
+    if not position.buried("Fund"):
+        return Wait("Fund is not buried yet")
+    if position.slot > 1 and not position.at_claim(position.slot - 1).buried("Claim"):
+        return Wait("the claim before is not buried yet")
     why, say = "claim the result and show list 1", claim_statement(computation)
     attesters = range(1, position.graph.setting.parameters.attesters + 1)
     if not attesters:

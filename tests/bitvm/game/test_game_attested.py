@@ -96,6 +96,14 @@ def test_a_claim_waits_for_the_quorum(game, attesters):
     assert decision.alarm
 
 
+def test_a_slot_without_a_quorum_goes_back_but_late_attestations_are_used(game, attesters):
+    game.height = game.confirmed["Fund"].height + game.parameters.delta_long + game.parameters.delta_claim - 2
+    assert isinstance(decide(game, None), Wait)
+    game.height += 1
+    assert decide(game, None).template == "Withdraw"
+    assert decide(game, collected(game, attesters, 1).attested()).template == "Claim"
+
+
 def test_a_claim_of_another_input_than_was_attested_is_not_made(game, attesters):
     attested = collected(game, attesters, 1).attested()
     assert isinstance(prover.decide(game.position, scene.run(b"\2"), attested)[prover.BOND_DECISION], Wait)

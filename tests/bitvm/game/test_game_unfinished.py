@@ -58,10 +58,40 @@ def test_claims_that_nobody_disputed_are_paid(game):
     assert [decisions[f"{slot}:bond"].template for slot in (1, 2)] == ["Payout", "Payout#2"]
 
 
-def test_a_claim_is_not_made_and_its_slot_not_given_back(agreed, tmp_path):
+def test_a_claim_is_not_made_and_its_slot_is_kept_for_a_while(agreed, tmp_path):
+    """A slot that can be claimed is claimed, but its bond is not locked for ever by a run that fails for good."""
     game = fork(agreed, tmp_path)
-    game.height = game.confirmed["Fund"].height + 10_000
+    unlocked = game.confirmed["Fund"].height + game.parameters.delta_long
+    game.height = unlocked
     assert decide(game)["1:bond"] == Wait("no run yet")
+    game.height = unlocked + game.parameters.delta_claim - 2
+    assert decide(game) == {"1:bond": Wait("no run yet"), "2:bond": Wait("no run yet")}
+    game.height += 1
+    assert templates(decide(game)) == ["Withdraw", "Withdraw#2"]
+    late = decide(game, *true_runs(CLAIMS))
+    assert templates(late)[0] == "Claim", "a run that ends after all is claimed"
+    play(game, "prover", decide(game)["1:bond"])
+    assert decide(game, *true_runs(CLAIMS))["1:bond"].over
+
+
+def test_a_slot_behind_one_that_goes_back_goes_back(agreed, tmp_path):
+    game = fork(agreed, tmp_path)
+    run = true_runs(CLAIMS)[1]
+    assert decide(game, None, run)["2:bond"] == Wait("the claim before is not buried yet")
+    game.height = game.confirmed["Fund"].height + game.parameters.delta_long
+    play(game, "prover", decide(game, None, run)["1:bond"])
+    assert decide(game, None, run)["2:bond"].template == "Withdraw#2"
+    assert decide(game, None, UNFINISHED)["2:bond"].template == "Withdraw#2"
+
+
+def test_a_slot_behind_one_that_is_never_claimed_goes_back(agreed, tmp_path):
+    game = fork(agreed, tmp_path)
+    game.height = game.confirmed["Fund"].height + game.parameters.delta_long + game.parameters.delta_claim
+    assert templates(decide(game, UNFINISHED, true_runs(CLAIMS)[1])) == ["Withdraw", "Withdraw#2"]
+
+
+def templates(decisions):
+    return [decision.template for decision in decisions.values()]
 
 
 def test_a_silent_accuser_loses_its_stake_and_an_answer_waits_for_the_run(game):
