@@ -77,6 +77,7 @@ class Purse(CoinBook):
         """Ask `node`, whose tip is at `height`, about every known coin, and send payments again that do not wait.
 
         With `scan`, and the first time, coins that are not known are looked for, which takes minutes on a large chain.
+        Nothing is asked of a node that is far below the height of the refresh before: it has the coins not yet.
         """
         spenders = self._follow(node, height, scan=scan)
         for payment in self.payments():

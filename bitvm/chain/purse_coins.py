@@ -4,6 +4,9 @@ The node's set of coins is the truth, the database only a memory of which coins 
 with them. Following the chain asks the node about every known coin anew, so reorganisations need no care: a coin is
 free while the node says that it is confirmed, mature and not spent in its mempool, and nothing is reserved with it.
 
+A node that reads the chain anew, replaced or repaired, has none of the coins for a while. Below the height at which it
+was followed last it is believed only as far as a reorganisation may go: else nothing is asked, and nothing forgotten.
+
 Anybody can pay to the purse's script. A coin below `WORTHLESS` costs more than it brings as soon as fees rise: it is
 never used and never counted, so nobody fills a purse with dust that looks like money.
 """
@@ -29,7 +32,9 @@ from bitvm.database import transaction
 from bitvm.script.weight import txid
 
 FORGET_AFTER = 144
-"""Blocks for which a coin that is gone is still asked about: a reorganisation may bring it back."""
+"""Blocks for which a coin that is gone is still asked about: a reorganisation may bring it back.
+
+A node that lacks fewer blocks than this is followed all the same: it has all coins again before one is forgotten."""
 
 WORTHLESS = 1_000
 """Satoshi; a smaller coin is left alone."""
@@ -57,6 +62,8 @@ class CoinBook:
         """Take a checked database; use `create` or `open`."""
         self.path, self.key = path, key
         self._database = database
+        self.vanished = False
+        """Whether at the newest look free coins were gone which nothing of ours has spent, as far as is known."""
 
     @classmethod
     def create(cls, path: Path, key: TaprootKey) -> Self:
@@ -107,6 +114,9 @@ class CoinBook:
 
         With `scan`, and the first time, coins that are not known are looked for.
         """
+        self.vanished = False
+        if height < self._height() - FORGET_AFTER:
+            return {}
         found = self._scan(node) if scan or not self._row("SELECT scanned FROM wallet")[0] else None
         known = {_outpoint(*row[:2]): row[2:] for row in self._rows(_COINS)}
         asked = {outpoint: node.coin(outpoint, include_mempool=False) for outpoint in known}
@@ -116,6 +126,8 @@ class CoinBook:
             outpoint: _state(unspent, known.get(outpoint), height, pending=outpoint in spenders)
             for outpoint, unspent in asked.items()
         }
+        promised = {_outpoint(*row) for row in self._rows("SELECT txid, n FROM reservations")}
+        self.vanished = any(_vanishes(known[each], states[each]) for each in known.keys() - promised)
         changed = [(*_key(outpoint), *state) for outpoint, state in states.items() if known.get(outpoint) != state]
         if changed or found is not None or self._height() != height:
             with self._writing() as database:
@@ -274,3 +286,8 @@ def _state(
     assert known is not None
     gone_since = known[3] if known[1] is None and known[3] is not None else height
     return known[0], None, 0, gone_since
+
+
+def _vanishes(known: tuple[Any, ...], state: tuple[Any, ...]) -> bool:
+    """Whether a coin that was there, and that nothing was seen to spend, is gone."""
+    return known[1] is not None and not known[2] and state[1] is None

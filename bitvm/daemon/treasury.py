@@ -3,6 +3,8 @@
 Every game needs confirmed coins of its own, since the child that pays for a move may have no other unconfirmed parent.
 The wallet finds coins by a scan of all coins, which takes the node a moment on a private chain and minutes on a large
 one; so it scans at the start and then rarely, not while a game runs, and in between follows the coins that it knows.
+Only where coins are gone that it did not spend, it looks once more whatever runs. It asks no node that still catches up
+for all coins, since that one has not got them yet.
 
 A payment of the wallet itself locks its coins until it is confirmed. So a cut spares the coins of the games that run,
 and a payment that waits while the market asks more is replaced by a dearer one.
@@ -20,8 +22,9 @@ from bitvm.chain.purse import Payment
 from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.daemon.cutting import plan_cut, spare
 from bitvm.daemon.logs import get_logger
-from bitvm.daemon.status import Notice, NoticeKind, SetupStatus, Severity, WalletStatus
+from bitvm.daemon.status import ClaimStatus, Notice, NoticeKind, SetupStatus, Severity, WalletStatus
 from bitvm.daemon.workplace import Workplace
+from bitvm.game.finality import Verdict
 from bitvm.graph.costs import defence
 from bitvm.graph.graph import Graph
 from bitvm.script.weight import txid, vsize
@@ -31,6 +34,9 @@ _log = get_logger(__name__)
 SCAN_EVERY = {"regtest": 1}
 """Blocks between two scans, by network."""
 SCAN_SELDOM = 144
+
+A_FEW = 6
+"""Blocks that a node may lack without being one that catches up."""
 
 UNHURRIED = 12
 """Blocks within which new fee coins should be confirmed."""
@@ -48,6 +54,7 @@ class Treasury:
         self._place = place
         self._height: int | None = None
         self._scanned: int | None = None
+        self._vanished = False
         self._graphs: dict[str, Graph] = {}
         self._fees: dict[str, int] = {}
 
@@ -99,14 +106,23 @@ class Treasury:
         return self._place.purse.address(self._place.config.network)
 
     def _refresh(self, height: int, *, idle: bool) -> None:
-        """Follow the known coins; look for unknown ones at the start, and seldom, but never while a game runs."""
+        """Follow the known coins; look for unknown ones at the start, when some are gone, and seldom while idle."""
         every = SCAN_EVERY.get(self._place.config.network)
         due = self._scanned is None or abs(height - self._scanned) >= (every or SCAN_SELDOM)
-        scan = self._scanned is None or (due and (idle or every is not None))
+        scan = self._scanned is None or self._vanished or (due and (idle or every is not None))
+        if scan and self._catches_up():
+            self._height = height
+            return
         self._place.purse.refresh(self._place.node, height, scan=scan)
         self._height = height
+        self._vanished = not scan and self._place.purse.vanished
         if scan:
             self._scanned = height
+
+    def _catches_up(self) -> bool:
+        """Whether the node knows of many blocks that it has not read yet; asked only before a scan."""
+        info = self._place.node.info()
+        return info.initial_download and info.headers - info.blocks > A_FEW
 
     # ---- fee coins
 
@@ -166,8 +182,13 @@ class Treasury:
         return self._graphs[name].setting.parameters.challengers if self._place.home.role == "prover" else 1
 
     def _running(self, status: SetupStatus) -> int:
-        """Return how many games of ours run in a set-up, or might: a challenger counts any as its own."""
+        """Return how many games of ours run in a set-up, or might: a challenger counts any as its own.
+
+        A challenger that finds a claim false needs its coins as well: its Challenge is due before a game is seen.
+        """
         running = sum(game.state == "running" for game in status.games)
+        if self._place.home.role != "prover":
+            running += any(_is_to_be_challenged(claim, status.height) for claim in status.claims)
         return min(running, self._games(status.name)) if running else 0
 
     def _reserve(self, setups: Mapping[str, SetupStatus]) -> int:
@@ -185,3 +206,10 @@ class Treasury:
 def _is_move(purpose: str) -> bool:
     """Whether a promise of the purse is for a move of a set-up (`bitvm.daemon.engagement`)."""
     return ":" in purpose
+
+
+def _is_to_be_challenged(claim: ClaimStatus, height: int | None) -> bool:
+    """Whether a claim is false as far as we know, and can still be challenged."""
+    if claim.verdict != Verdict.INVALID.value or claim.spender is not None:
+        return False
+    return claim.until is None or height is None or height < claim.until

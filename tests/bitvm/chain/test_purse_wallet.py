@@ -4,9 +4,10 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
-from bitcoin.core import CTransaction, CTxIn, CTxOut
+from bitcoin.core import COutPoint, CTransaction, CTxIn, CTxOut
 from bitcoin.core.script import CScript
 from chain_bench import Bench
 from purse_bench import amounts, fill, look
@@ -21,7 +22,7 @@ from bitvm.chain.keys import TaprootKey
 from bitvm.chain.purse import Purse
 from bitvm.chain.purse_coins import FORGET_AFTER, WORTHLESS
 from bitvm.chain.purse_form import FORM, ForeignPurseError, InsufficientFundsError, PurseError, PurseMissingError
-from bitvm.chain.remote import RemoteNode
+from bitvm.chain.remote import RemoteNode, Unspent
 from bitvm.chain.rpc import NodeUnreachableError
 from bitvm.chain.wallet import Wallet
 from bitvm.script.weight import txid, vsize
@@ -120,6 +121,61 @@ def test_coins_that_are_gone_are_forgotten_in_time(chain: BitcoindChain, purse: 
     chain.mine(FORGET_AFTER + 1)
     look(chain, purse)
     assert purse._row("SELECT count(*) FROM coins") == (1,)
+
+
+class Resyncing:
+    """A node that can be replaced by one that has read only a part of the chain."""
+
+    def __init__(self, purse: Purse, made: int) -> None:
+        self.height, self.made = made, made
+        script = CScript(purse.script_pubkey)
+        self.held = {COutPoint(bytes([n]) * 32, 0): CTxOut(10_000 * n, script) for n in range(1, 4)}
+
+    def coin(self, outpoint: COutPoint, *, include_mempool: bool = True) -> Unspent | None:
+        assert not include_mempool
+        return self.coins_of(b"").get(outpoint)
+
+    def coins_of(self, _: bytes) -> dict[COutPoint, Unspent]:
+        depth = self.height - self.made + 1
+        return {each: Unspent(output, depth, False) for each, output in self.held.items()} if depth > 0 else {}
+
+    def mempool_spenders(self, _: object) -> dict[COutPoint, bytes]:
+        return {}
+
+    def look(self, purse: Purse, height: int, *, scan: bool = False) -> list[int]:
+        self.height = height
+        purse.refresh(cast("RemoteNode", self), height, scan=scan)
+        return amounts(purse)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_a_node_that_reads_the_chain_anew_makes_the_purse_forget_nothing(purse: Purse, scan: bool) -> None:
+    node = Resyncing(purse, 900_000)
+    assert node.look(purse, 900_001) == [30_000, 20_000, 10_000]
+    purse.reserve("a", 5_000)
+    for height in (0, 100_000, 100_400, 800_000, 900_001 - FORGET_AFTER - 1):
+        assert node.look(purse, height, scan=scan) == [30_000, 20_000]
+        assert not purse.vanished
+    node.look(purse, 900_001 - FORGET_AFTER)
+    assert purse.vanished
+    node.look(purse, 900_000 - 1)
+    assert node.look(purse, 900_001) == [30_000, 20_000]
+    assert [held.coin.output.nValue for held in purse.reserved()] == [10_000]
+
+
+def test_coins_that_are_gone_without_a_spend_of_ours_are_noticed(purse: Purse) -> None:
+    node = Resyncing(purse, 100)
+    node.look(purse, 110)
+    purse.reserve("a", 5_000)
+    ours, other, _ = node.held
+    del node.held[ours]
+    node.look(purse, 111)
+    assert not purse.vanished, "our own move may have spent it"
+    del node.held[other]
+    node.look(purse, 112)
+    assert purse.vanished
+    node.look(purse, 113)
+    assert not purse.vanished, "it is noticed once"
 
 
 def test_idle_refresh_writes_nothing(chain: BitcoindChain, purse: Purse) -> None:

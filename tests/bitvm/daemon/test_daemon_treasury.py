@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from bitvm.chain.fees import INCREMENTAL_FEERATE, sign_key_paths
 from bitvm.chain.keys import TaprootKey
 from bitvm.chain.purse import Purse
 from bitvm.daemon import treasury as module
+from bitvm.daemon.status import ClaimStatus, SetupStatus
 from bitvm.daemon.treasury import HURRIED, LATE, UNHURRIED, Treasury
 from bitvm.script.weight import txid, vsize
 
@@ -37,6 +39,7 @@ class House:
         self.key = TaprootKey.from_seed(b"treasury", str(folder))
         self.purse = Purse.create(self.path, self.key)
         self.market, self.running, self.needed = 2.0, 0, 1_000_000
+        self.role, self.network, self.claims = "prover", "regtest", ()
         self.held_up = []
         monkeypatch.setattr(chain, "market_feerate", lambda _: self.market)
         monkeypatch.setattr(module, "defence", lambda *_, **__: SimpleNamespace(fees=self.needed))
@@ -44,7 +47,7 @@ class House:
 
     def open(self):
         fees = SimpleNamespace(coins_per_game=2, coin_value=VALUE, max_feerate=HIGHEST)
-        config, home = SimpleNamespace(network="regtest", fees=fees), SimpleNamespace(role="prover")
+        config, home = SimpleNamespace(network=self.network, fees=fees), SimpleNamespace(role=self.role)
         self.treasury = Treasury(SimpleNamespace(purse=self.purse, node=self.chain, config=config, home=home))
 
     def fill(self, *coins):
@@ -53,10 +56,10 @@ class House:
 
     def update(self):
         games = [SimpleNamespace(state="running")] * self.running + [SimpleNamespace(state="open")]
-        setups = {"alpha": SimpleNamespace(name="alpha", party="prover", over=False, games=games)}
+        alpha = SetupStatus("alpha", "", self.role, self.chain.height(), True, False, self.claims, games)
         parameters = SimpleNamespace(challengers=GAMES)
         graphs = {"alpha": SimpleNamespace(setting=SimpleNamespace(parameters=parameters))}
-        return [notice.text for notice in self.treasury.update(self.chain.height(), setups, graphs)]
+        return [notice.text for notice in self.treasury.update(self.chain.height(), {"alpha": alpha}, graphs)]
 
     def mine(self, blocks=1):
         for _ in range(blocks):
@@ -177,6 +180,59 @@ def test_one_coin_is_left_to_the_game_that_runs(house):
     assert house.values() == [], "one of the games would have to wait for the other"
     house.mine()
     assert len(house.values()) == 2 * GAMES
+
+
+@pytest.mark.parametrize(
+    ("verdict", "left", "spender", "spared"),
+    [
+        ("INVALID", 5, None, True),
+        ("INVALID", 0, None, False),
+        ("INVALID", 5, "Payout", False),
+        ("VALID", 5, None, False),
+    ],
+)
+def test_the_coin_for_a_challenge_that_is_due_is_not_cut(house, verdict, left, spender, spared):
+    house.fill(15_000_000)
+    until = house.chain.height() + left
+    house.claims = (ClaimStatus("alpha", 1, made=1, verdict=verdict, spender=spender, until=until),)
+    house.role = "challenger"
+    house.open()
+    house.update()
+    assert house.values() == ([15_000_000] if spared else [])
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_all_coins_are_looked_for_once_more_when_some_are_gone(house, monkeypatch, gone):
+    """Also while a game runs, on a network where a scan takes minutes."""
+    house.running, house.network = 1, "main"
+    monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
+    house.fill(VALUE)
+    house.open()
+    house.update()
+    house.fill(2 * VALUE)
+    house.mine()
+    assert house.values() == [VALUE], "it is not looked for while a game runs"
+    if gone:
+        (coin,) = house.purse.coins()
+        elsewhere = [CTxOut(VALUE - 1_000, CScript(TaprootKey(b"\x03" * 32).script_pubkey))]
+        spend = sign_key_paths(CTransaction([CTxIn(coin.outpoint)], elsewhere, nVersion=2), [coin.output], [house.key])
+        house.chain.submit([spend])
+    house.mine(3)
+    assert house.values() == ([2 * VALUE] if gone else [VALUE])
+
+
+def test_a_node_that_catches_up_is_not_asked_for_all_coins(house, monkeypatch):
+    """It has not got them yet, and what it lacks would be missing until the next scan."""
+    house.network = "main"
+    house.fill(VALUE)
+    house.open()
+    behind = replace(house.chain.info(), initial_download=True, headers=house.chain.height() + 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(house.chain, "info", lambda: behind)
+        house.update()
+        assert house.values() == []
+    house.mine()
+    assert house.values() == [VALUE]
 
 
 def test_coins_that_are_on_their_way_are_not_cut_twice_and_are_no_loss(house):
