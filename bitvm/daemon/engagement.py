@@ -100,6 +100,7 @@ class Engagement:
         self._told: dict[str, tuple[DeliveryState, str]] = {}
         self._checked: BlockId | None = None
         self._spent: tuple[Notice, ...] = ()
+        self._looked: BlockId | None = None
         self.followed: BlockId | None = None
         """The block up to which everything is read, and what we signed in it recorded."""
         self.position: Position | None = None
@@ -146,7 +147,7 @@ class Engagement:
             judge=judge,
             decisions=decisions,
             fees=self.bench.store.fees(self.bench.name),
-            given_up=self.bench.store.is_given_up(self.bench.name),
+            taken_back=self.bench.store.taken_back_at(self.bench.name),
         )
         return Report(status, tuple(notices), tuple(map(_of_node, update.alarms)))
 
@@ -244,10 +245,21 @@ class Engagement:
     def _extras(self, position: Position) -> Iterator[Notice]:
         """Send what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
         fund = self.bench.archive.fund
-        if not position.has(FUND) and fund is not None and not self.bench.store.is_given_up(self.bench.name):
+        if not position.has(FUND) and self.bench.store.is_given_up(self.bench.name):
+            self._look_for_coins(position)
+        elif not position.has(FUND) and fund is not None:
             yield from self._deliver_plain(FUND, fund, self._graph[FUND].spent, position)
         elif self.bench.party != PROVER and may_leave(position, self._number()):
             yield from self._leave(position)
+
+    def _look_for_coins(self, position: Position) -> None:
+        """Note whether a coin that we gave to Fund is spent otherwise, so that Fund cannot come; asked once a block."""
+        if self.followed == self._looked or position.height < self.sightings.start():
+            return  # a node that reads the chain anew has not got the coins yet
+        self._looked = self.followed
+        coins = self._graph.setting.participants[self.bench.party].coins
+        gone = any(self._node.coin(coin.outpoint, include_mempool=False) is None for coin in coins)
+        self.bench.store.keep_taken_back(self.bench.name, position.height if gone else None)
 
     def _leave(self, position: Position) -> Iterator[Notice]:
         fund = self._graph[FUND]

@@ -35,6 +35,7 @@ from bitvm.chain.purse import Purse
 from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.home import Home, HomeError, SetupFolder
+from bitvm.daemon.store import DaemonStore, DaemonStoreError
 from bitvm.graph.costs import defence
 from bitvm.graph.fund import contribution
 from bitvm.graph.model import PROVER, all_parties
@@ -67,6 +68,18 @@ TROUBLE_SECONDS = 30.0
 """How often a new reason why connections end is told while nothing else changes; strangers can make many."""
 
 _MAX_TROUBLE = 500
+
+_ERRORS = (
+    HomeError,
+    DaemonStoreError,
+    SetupError,
+    SetupStoreError,
+    ArchiveError,
+    ChannelError,
+    IdentityError,
+    JournalError,
+)
+"""What ends a set-up and says why by itself."""
 
 
 class EnrolError(Exception):
@@ -161,7 +174,7 @@ async def enrol(
         return await trio.to_thread.run_sync(Archive.load, folder.exchange_path, plan.parameters)
     except OSError as error:
         raise EnrolError(f"{error.filename or plan.name}: {error.strerror or error}") from error
-    except (HomeError, SetupError, SetupStoreError, ArchiveError, ChannelError, IdentityError, JournalError) as error:
+    except _ERRORS as error:
         raise EnrolError(f"{plan.name}: {error}") from error
 
 
@@ -185,6 +198,15 @@ def check_program(plan: SetupPlan, program: bytes) -> None:
         raise EnrolError(f"{plan.name}: parameters.entry is {plan.parameters.entry}, the program's is {image.entry}")
 
 
+def _check_not_given_up(home: Home, name: str) -> None:
+    """Raise EnrolError where the coins for this Fund were taken back: our daemon never sends it, nor should anybody."""
+    if not home.daemon_path.exists():
+        return
+    with DaemonStore.open(home.daemon_path) as store:
+        if store.is_given_up(name):
+            raise EnrolError(f"{name}: it was given up, its coins were taken back; plan another, under another name")
+
+
 def _keep(home: Home, plan: SetupPlan, program: bytes, node: RemoteNode) -> tuple[str, SetupFolder]:
     """Check plan, program, identity and node, then keep what the set-up is about; return our name and the folder."""
     party = plan.party_of(home.identity.public)
@@ -192,6 +214,7 @@ def _keep(home: Home, plan: SetupPlan, program: bytes, node: RemoteNode) -> tupl
         raise EnrolError(f"{plan.name}: our identity {home.identity.public.hex()} takes no part in this plan")
     if (party == PROVER) != (home.role == "prover"):
         raise EnrolError(f"{plan.name}: the plan has us as {party}, and this is the home of a {home.role}")
+    _check_not_given_up(home, plan.name)
     check_program(plan, program)
     info = node.info()
     if info.network != plan.network:

@@ -33,17 +33,19 @@ def setup_status(
     judge: Judge,
     decisions: Mapping[str, Decision],
     fees: Mapping[str, int],
-    given_up: bool,
+    taken_back: int | None,
 ) -> SetupStatus:
     """Return a set-up as plain values.
 
     decisions: by ``slot:key``, ours, empty for one who only looks on. fees: what our children pay, by transaction.
-    given_up: whether our coins for Fund were taken back.
+    taken_back: the block in which our coins for Fund were seen spent otherwise. It is over only when that is buried:
+    until then whoever holds all signatures may still get Fund confirmed, and we have to defend what it starts.
     """
     claims = tuple(_claims(name, position, judge))
     games = tuple(_games(name, position, rivals, decisions, fees))
     running = any(game.state in ("open", "running") for game in games)
-    over = given_up if not position.has(FUND) else is_settled(position) and not running
+    buried = taken_back is not None and position.height - taken_back >= position.graph.setting.parameters.confirmations
+    over = buried if not position.has(FUND) else is_settled(position) and not running
     return SetupStatus(name, setup_id.hex(), party, position.height, position.has(FUND), over, claims, games)
 
 

@@ -4,7 +4,8 @@
     verdicts       what we thought of each claim, and why
     queue          the inputs that a prover is to claim, by slot
     attestations   what attesters signed for the next claim, and the try that was asked for last
-    facts          single values by name: the newest block acted on, where a recovery began, what was given up
+    facts          single values by name: the newest block acted on, where a recovery began, what was given up and since
+                   when it cannot come any more
 
 The chain comes first: what stands here is never a reason to believe that something happened. Rows are only added or
 replaced by newer ones of the same thing. A transaction is checked against its id when it is read. Roots are 24 bytes,
@@ -51,6 +52,9 @@ _RECOVERED = "recovery ended at block"
 
 _GIVEN_UP = "given up "
 """How the facts about set-ups begin whose coins for Fund were taken back; the name follows."""
+
+_TAKEN_BACK = "taken back "
+"""How the facts begin about the block in which such coins were found to be spent; the name follows."""
 
 _TABLES: Mapping[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "signed": (
@@ -237,10 +241,24 @@ class DaemonStore:
     def give_up(self, setup: str, *, given_up: bool = True) -> None:
         """Remember that Fund of a set-up shall not be sent any more, or shall be after all."""
         self.keep_fact(_GIVEN_UP + setup, "yes" if given_up else "")
+        self.keep_taken_back(setup, None)
 
     def is_given_up(self, setup: str) -> bool:
-        """Whether our coins for Fund of a set-up were taken back."""
+        """Whether our coins for Fund of a set-up were to be taken back; they may not be yet, and never be."""
         return bool(self.fact(_GIVEN_UP + setup))
+
+    def keep_taken_back(self, setup: str, height: int | None) -> None:
+        """Remember the block at which coins that we gave to Fund were first seen spent otherwise; None: they are not.
+
+        It is no news where a block is known already: the first one counts.
+        """
+        if height is None or self.taken_back_at(setup) is None:
+            self.keep_fact(_TAKEN_BACK + setup, "" if height is None else str(height))
+
+    def taken_back_at(self, setup: str) -> int | None:
+        """Return the height of that block; None where the coins are there, or nobody has looked."""
+        height = self.fact(_TAKEN_BACK + setup)
+        return int(height) if height else None
 
     # ---- SQLite
 

@@ -143,9 +143,11 @@ def plan_of(desk: Desk, side: Side, view: SetupView, journal: Journal) -> Plan:
 
 
 def _extras(desk: Desk, view: SetupView) -> Iterator[PlannedMove]:
-    """Yield what no strategy decides: Fund while it is not confirmed, and the stake's way home at the end."""
+    """Yield what no strategy decides: Fund, unless it is confirmed or given up, and the stake's way home at the end."""
     position, number = view.look.position, view.own_game
     if not position.has(FUND):
+        if desk.store.is_given_up(view.name):
+            return
         yield _plain_move(view, FUND, "Fund is not confirmed yet; every party sends it")
     elif number is not None and may_leave(position, number):
         outpoint = view.archive.graph[FUND].outpoint(stake_output(number))

@@ -184,7 +184,7 @@ def status_of(desk: Desk, view: SetupView) -> SetupStatus:
         judge=judged,
         decisions={},
         fees=desk.store.fees(view.name),
-        given_up=desk.store.is_given_up(view.name),
+        taken_back=desk.store.taken_back_at(view.name),
     )
 
 

@@ -18,6 +18,7 @@ from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.fees import key_path_vsize
 from bitvm.daemon.enrol import AffordError, EnrolError, fee_share, fund_purpose
 from bitvm.daemon.home import Home
+from bitvm.daemon.store import DaemonStore
 from bitvm.graph.costs import defence
 from bitvm.graph.fund import contribution
 from bitvm.script.weight import vsize
@@ -137,6 +138,20 @@ async def test_another_plan_under_the_name_is_refused(tmp_path, node):
     moved = replace(plan, prover=PlannedParty(plan.prover.identity, plan.setup_address))
     with pytest.raises(EnrolError, match="another plan with this name"):
         await enrolled(home, moved, node.url)
+
+
+async def test_a_set_up_that_was_given_up_is_not_run_again(tmp_path, node):
+    """Its daemon would never send Fund, and nobody would know why."""
+    found = homes(tmp_path, PARAMETERS)
+    plan, home = plan_of(found, PARAMETERS), found["challenger2"]
+    with DaemonStore.create(home.daemon_path) as store:
+        store.give_up(plan.name)
+        with pytest.raises(EnrolError, match=r"given up, its coins were taken back; plan another"):
+            await enrolled(home, plan, node.url)
+        assert not home.setups()
+        store.give_up(plan.name, given_up=False)
+        with pytest.raises(AffordError):
+            await enrolled(home, plan, node.url)
 
 
 async def test_a_port_that_is_taken_and_a_program_that_is_not_there_are_named(tmp_path, chain, node):
