@@ -195,7 +195,14 @@ def _no_lock(p: Parameters, moves: tuple[MoveCost, ...]) -> list[Guarantee]:
     lines = [
         (PROVER, "is paid when nobody challenges", p.delta_claim, _sats(moves, "Payout"), "it waits", _PAID),
         (PROVER, "is paid whatever games still run", late, _sats(moves, "LatePayout"), "it waits", _LATE),
-        (PROVER, "withdraws the slot of a claim not made", late, _sats(moves, "Withdraw"), "it waits", _WITHDRAWN),
+        (
+            PROVER,
+            "withdraws the slot of a claim not made",
+            late + p.delta_claim,
+            _sats(moves, "Withdraw"),
+            "it waits",
+            _WITHDRAWN,
+        ),
         ("both", "sweep what a side path holds", p.delta_long, _sats(moves, "Sweep_side"), "it waits", _SWEPT),
     ]
     found = [Guarantee(AVAILABILITY, *line) for line in lines]

@@ -208,6 +208,8 @@ async def test_plans_that_name_different_identities_are_told_to_both_sides(tmp_p
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, "prover")
+            while not told["prover"]:  # it listens now; or the first trouble would be that nobody is there
+                await trio.sleep(0.05)
             with pytest.raises(EnrolError, match=f"first: wrong peer: .*{expected}"):
                 await run("challenger1", patience=3)
             nursery.cancel_scope.cancel()
