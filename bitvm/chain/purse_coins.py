@@ -117,7 +117,8 @@ class CoinBook:
         self.vanished = False
         if height < self._height() - FORGET_AFTER:
             return {}
-        found = self._scan(node) if scan or not self._row("SELECT scanned FROM wallet")[0] else None
+        scanned = bool(self._row("SELECT scanned FROM wallet")[0])
+        found = self._scan(node) if scan or not scanned else None
         known = {_outpoint(*row[:2]): row[2:] for row in self._rows(_COINS)}
         asked = {outpoint: node.coin(outpoint, include_mempool=False) for outpoint in known}
         asked |= found or {}
@@ -129,10 +130,10 @@ class CoinBook:
         promised = {_outpoint(*row) for row in self._rows("SELECT txid, n FROM reservations")}
         self.vanished = any(_vanishes(known[each], states[each]) for each in known.keys() - promised)
         changed = [(*_key(outpoint), *state) for outpoint, state in states.items() if known.get(outpoint) != state]
-        if changed or found is not None or self._height() != height:
+        if changed or not scanned or self._height() != height:
             with self._writing() as database:
                 database.conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?, ?, ?)", changed)
-                database.execute("UPDATE wallet SET height = ?, scanned = max(scanned, ?)", [height, found is not None])
+                database.execute("UPDATE wallet SET height = ?, scanned = 1", [height])
                 self._forget(height - FORGET_AFTER)
         return spenders
 

@@ -178,10 +178,12 @@ def test_coins_that_are_gone_without_a_spend_of_ours_are_noticed(purse: Purse) -
     assert not purse.vanished, "it is noticed once"
 
 
-def test_idle_refresh_writes_nothing(chain: BitcoindChain, purse: Purse) -> None:
+@pytest.mark.parametrize("scan", [False, True])
+def test_idle_refresh_writes_nothing(chain: BitcoindChain, purse: Purse, scan: bool) -> None:
+    """Also the scan at a start: a daemon that ends at each of its commits gets on from start to start."""
     fill(chain, purse, 10_000)
     before = purse._database.conn.total_changes
-    look(chain, purse)
+    look(chain, purse, scan=scan)
     assert purse._database.conn.total_changes == before
 
 
