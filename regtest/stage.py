@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -58,9 +59,16 @@ class StageError(RuntimeError):
 
 def free_port() -> int:
     """Return a port of the loopback that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of the loopback that nobody uses now."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind((HOST, 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 @dataclass
@@ -195,7 +203,7 @@ class Stage:
     def _actor(self, name: str) -> Actor:
         folder = self.folder / name
         folder.mkdir(parents=True)
-        actor = Actor(name, folder, free_port(), free_port())
+        actor = Actor(name, folder, *free_ports(2))
         cookie = self.node.cookie
         access = {} if "url" in self._settings.get("node", {}) else {"cookie": str(cookie.path), "port": cookie.port}
         content = {
