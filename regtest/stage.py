@@ -203,7 +203,8 @@ class Stage:
     def _actor(self, name: str) -> Actor:
         folder = self.folder / name
         folder.mkdir(parents=True)
-        actor = Actor(name, folder, *free_ports(2))
+        http, listen = free_ports(2)
+        actor = Actor(name, folder, http, listen)
         cookie = self.node.cookie
         access = {} if "url" in self._settings.get("node", {}) else {"cookie": str(cookie.path), "port": cookie.port}
         content = {
