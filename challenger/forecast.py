@@ -16,6 +16,7 @@ from bitvm.game.ending import ending
 from bitvm.game.facts import all_facts
 from bitvm.game.finality import Verdict, final_claims
 from bitvm.game.position import Position
+from bitvm.game.window import challenged_until
 from bitvm.graph.claim import BOND
 from bitvm.graph.model import PROVER, challenger
 from bitvm.graph.setting import game_name
@@ -138,7 +139,7 @@ def _spent(at: Position, spender: str) -> Forecast:
 
 def _unchallenged(at: Position, truth: Verdict) -> Forecast:
     """Nobody has challenged yet: until Payout can be confirmed, somebody still may."""
-    payable = at.height_of("Claim") + at.graph.setting.parameters.delta_claim
+    payable = challenged_until(at)
     by = payable - 1
     left = max(0, by - at.height)
     if left == 0:
@@ -154,7 +155,7 @@ def _unchallenged(at: Position, truth: Verdict) -> Forecast:
 def _beaten(at: Position, truth: Verdict) -> Forecast:
     """Every game that was played is over, and none of them took the bond."""
     late = at.height_of("Claim") + at.graph.setting.parameters.delta_long
-    payable = at.height_of("Claim") + at.graph.setting.parameters.delta_claim
+    payable = challenged_until(at)
     text = f"all challengers so far have lost: paid at block {late:,}"
     if at.height + 1 < payable and truth is not Verdict.VALID:
         text = f"{text}, unless another one challenges by block {payable - 1:,}"

@@ -13,6 +13,7 @@ from bitvm.game.leaving import is_settled
 from bitvm.game.moves import Decision, Move
 from bitvm.game.position import Position
 from bitvm.game.urgency import Rivals
+from bitvm.game.window import challenged_until
 from bitvm.graph.claim import BOND, connector
 from bitvm.graph.graph import FUND
 from bitvm.graph.model import full_name
@@ -73,7 +74,7 @@ def _claims(name: str, position: Position, judge: Judge) -> Iterator[ClaimStatus
             why=found.why,
             spender=at.spent_by("Claim", BOND),
             final=slot <= final,
-            until=made + position.graph.setting.parameters.delta_claim,
+            until=challenged_until(at),
             seconds=found.seconds,
         )
 

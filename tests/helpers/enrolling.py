@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from bitvm.setup.channel import Limits
 from bitvm.setup.plan import Address, PlannedParty, SetupPlan
 from lvm.elf import load_elf
 from lvm.guest import elf_path
+from regtest.stage import free_port
 
 PROGRAM = elf_path("sieve")
 LIMITS = Limits(handshake_seconds=20, farewell_seconds=1, idle_seconds=40, alive_seconds=5)
@@ -37,12 +37,6 @@ LIMITS = Limits(handshake_seconds=20, farewell_seconds=1, idle_seconds=40, alive
 def parameters(**fields: Any) -> Parameters:
     image = load_elf(PROGRAM)
     return Parameters(image.root(), entry=image.entry, levels=1, width=4, **fields)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def homes(folder: Path, agreed: Parameters) -> dict[str, Home]:

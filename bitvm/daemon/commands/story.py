@@ -10,6 +10,7 @@ from bitvm.daemon.commands.outlook import Owed, named, owed, short_name
 from bitvm.daemon.commands.words import words_of_transaction
 from bitvm.daemon.reports import game_state
 from bitvm.game.position import Position
+from bitvm.game.window import challenged_until
 from bitvm.graph.claim import BOND
 from bitvm.graph.graph import FUND
 from bitvm.graph.model import Input, Template
@@ -107,8 +108,7 @@ def next_of(at: Position, number: int) -> Next:
     """Return what comes next in a game of the position's claim."""
     state = game_state(at, number)
     if state == "open":
-        until = at.height_of("Claim") + at.graph.setting.parameters.delta_claim
-        left = max(0, until - 1 - at.height)
+        left = max(0, challenged_until(at) - 1 - at.height)
         return Next(at.slot, number, state, None, f"not challenged; a Challenge is in time for {left} more blocks")
     if state != "running":
         texts = {"won": "won by the challenger", "lost": "lost by the challenger", "closed": "never played"}

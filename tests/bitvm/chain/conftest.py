@@ -1,6 +1,7 @@
 """Both backends as fixtures."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from chain_bench import Bench
@@ -8,6 +9,7 @@ from chain_bench import Bench
 from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.embedded import EmbeddedChain
 from bitvm.chain.interface import RegtestChain
+from bitvm.chain.purse import Purse
 from bitvm.chain.wallet import Wallet
 
 
@@ -42,3 +44,10 @@ def bench(chain: RegtestChain) -> Bench:
     for _ in range(3):
         chain.faucet(wallet.script_pubkey, 200_000)
     return Bench(chain, wallet)
+
+
+@pytest.fixture
+def purse(tmp_path: Path) -> Iterator[Purse]:
+    """Yield an empty purse on a key of its own."""
+    with Purse.create(tmp_path / "wallet", Bench.key()) as purse:
+        yield purse

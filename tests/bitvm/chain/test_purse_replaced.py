@@ -1,7 +1,6 @@
 """Payments of a purse that wait for too long and are replaced: both forms count, whatever happens in between."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from bitcoin.core import CTransaction
@@ -24,12 +23,6 @@ def chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
     with BitcoindChain(node) as chain:
         yield chain
         chain.mine()
-
-
-@pytest.fixture
-def purse(tmp_path: Path) -> Iterator[Purse]:
-    with Purse.create(tmp_path / "wallet", Bench.key()) as purse:
-        yield purse
 
 
 @pytest.fixture

@@ -37,12 +37,6 @@ def chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
         chain.mine()
 
 
-@pytest.fixture
-def purse(tmp_path: Path) -> Iterator[Purse]:
-    with Purse.create(tmp_path / "wallet", Bench.key()) as purse:
-        yield purse
-
-
 def spend(chain: BitcoindChain, purse: Purse, which: int = 0) -> CTransaction:
     coin = purse.coins()[which]
     return Bench(chain, Wallet(chain, purse.key)).spend(purse.key, (coin.outpoint, coin.output), fee=500)
