@@ -169,7 +169,7 @@ def test_words_of_an_error_are_one_short_line(hostile: HostileNode, remote: Remo
     hostile.talk = raw(response(json.dumps({"result": None, "error": error}).encode(), "500 Internal Server Error"))
     said = str(error_of(lambda: remote.block_hash(1)))
     assert said.isprintable()
-    assert "[31mred x" in said
+    assert "[31mred\\nx" in said
     assert len(said) < 1_500
 
 
