@@ -159,7 +159,7 @@ EDGES = st.sampled_from((0, 1, 2, 3, 4, 31, 32, 52, 0x7FFF_FFFF, 0x8000_0000, 0x
 MUTATIONS = st.lists(st.tuples(st.integers(0, len(RICH) - 1), st.one_of(EDGES, st.integers(0, 2**32 - 1))), max_size=6)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(MUTATIONS, st.integers(0, len(RICH)), st.booleans())
 def test_mutated_files_load_or_raise_an_elf_error(mutations: list[tuple[int, int]], cut: int, truncate: bool) -> None:
     raw = bytearray(RICH)
@@ -169,13 +169,13 @@ def test_mutated_files_load_or_raise_an_elf_error(mutations: list[tuple[int, int
     load_or_refuse(bytes(raw[:cut] if truncate else raw))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(RICH) - 1), st.integers(0, 255))
 def test_single_bytes_changed(offset: int, value: int) -> None:
     load_or_refuse(RICH[:offset] + bytes([value]) + RICH[offset + 1 :])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_after_a_good_start(tail: bytes) -> None:
     load_or_refuse(GOOD[:16] + tail)

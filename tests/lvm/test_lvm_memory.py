@@ -80,7 +80,7 @@ class MemoryModel(RuleBasedStateMachine):
                 assert memory.read_leaf(address // 64)[address % 64] == content[address]
 
 
-MemoryModel.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+MemoryModel.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
 TestMemory = MemoryModel.TestCase
 
 

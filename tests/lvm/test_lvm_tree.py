@@ -76,7 +76,7 @@ def test_zero_hashes() -> None:
     assert tree.siblings(12345) == ZERO[:24]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CHANGES, min_size=1, max_size=4))
 def test_incremental_updates_agree_with_a_naive_tree(history: list[dict[int, bytes]]) -> None:
     tree, leaves = StateTree(), dict[int, bytes]()

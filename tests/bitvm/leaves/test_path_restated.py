@@ -117,7 +117,7 @@ def test_the_label_is_read_as_the_scheme_reads_it() -> None:
 # ---- another node is refuted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values, st.binary(min_size=24, max_size=24))
 def test_any_other_node_is_refuted(value: int, node: bytes) -> None:
     if value != int.from_bytes(node, "little"):
@@ -186,7 +186,7 @@ def test_no_intermediate_sum_is_too_large_for_script() -> None:
 # ---- the same node is not
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(equal_values, st.data())
 def test_the_same_node_is_never_refuted(value: int, data: st.DataObject) -> None:
     said = sign(TOP_A, value, value.to_bytes(24, "little"))
@@ -337,7 +337,7 @@ def test_a_signature_of_another_key_does_not_serve() -> None:
 # ---- the root of the image
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.one_of(st.binary(min_size=24, max_size=24), st.integers(0, 191).map(lambda bit: flipped(PREVIOUS, bit))))
 def test_the_first_root_is_compared_with_a_constant(node: bytes) -> None:
     proof = FIRST["restated.top.prev"]

@@ -190,7 +190,7 @@ def test_every_slot_is_compared_and_nothing_else(proof: Proof, left: str, right:
         assert not accepts(proof, other, (rng.choice(STRANGE_SLOTS),))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, LABELS - 1), st.integers(0, LABELS - 1), st.booleans())
 def test_labels_that_encode_no_node_are_compared_too(one: int, other: int, equal: bool) -> None:
     def label(value: int) -> Label:

@@ -136,7 +136,7 @@ def spend(tree: TapTree, witness: list[bytes]) -> bool:
     return verify_input(tx, 0, [CTxOut(1000, CScript(tree.script_pubkey))])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trees())
 def test_core_spends_every_leaf_with_its_own_control_block_only(tree):
     for number, leaf in enumerate(tree):
@@ -151,7 +151,6 @@ def test_core_spends_every_leaf_with_its_own_control_block_only(tree):
             assert spend(tree, swapped) == (other is leaf)
 
 
-@settings(deadline=None)
 @given(trees())
 def test_the_expected_depth_is_the_least_possible(tree):
     # Huffman's cost is the sum of all merged weights
