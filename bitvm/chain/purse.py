@@ -1,8 +1,8 @@
 """A wallet on one `TaprootKey` for a real node: it scans no blocks, and what it hands out is recorded on disk.
 
 Which coins there are, and what they are promised to, is in `bitvm.chain.purse_coins`; here are the transactions that
-spend them. `refresh` brings all of it up to date. Coins are found by a scan (on first use, and when asked for) and in
-the outputs of the purse's own transactions.
+spend them. `refresh` brings all of it up to date. Coins are found by `search` and in the outputs of the purse's own
+transactions.
 
 A reservation gives a coin to a purpose, a unique text, until it is released: the same coin never goes to two purposes,
 whoever has the purse open. Several processes may; every change is one transaction, durable when the call returns. A
@@ -18,11 +18,11 @@ transaction may have no other unconfirmed parent.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bitcoin.core import CTransaction, CTxIn, CTxOut
+from bitcoin.core import COutPoint, CTransaction, CTxIn, CTxOut
 from bitcoin.core.script import CScript
 
 from bitvm.chain.fees import DUST_P2TR, INCREMENTAL_FEERATE, SEQUENCE_REPLACEABLE, key_path_vsize, sign_key_paths
@@ -73,13 +73,13 @@ class Purse(CoinBook):
         """Where the purse receives, as an address on `network`, called as nodes call it ("main", "regtest", ..)."""
         return address(self.script_pubkey, PREFIXES[network])
 
-    def refresh(self, node: RemoteNode, height: int, *, scan: bool = False) -> None:
+    def refresh(self, node: RemoteNode, height: int, found: Collection[COutPoint] | None = None) -> None:
         """Ask `node`, whose tip is at `height`, about every known coin, and send payments again that do not wait.
 
-        With `scan`, and the first time, coins that are not known are looked for, which takes minutes on a large chain.
+        found: what a `search` has found, which is known from now on; None where none has ended.
         Nothing is asked of a node that is far below the height of the refresh before: it has the coins not yet.
         """
-        spenders = self._follow(node, height, scan=scan)
+        spenders = self._follow(node, height, found)
         for payment in self.payments():
             if any(spenders.get(txin.prevout) != txid(payment.transaction) for txin in payment.transaction.vin):
                 with suppress(Rejected):  # the next refresh tries again: a full mempool does not stay full

@@ -13,7 +13,7 @@ never used and never counted, so nobody fills a purse with dust that looks like 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,19 +109,32 @@ class CoinBook:
 
     # ---- following the node
 
-    def _follow(self, node: RemoteNode, height: int, *, scan: bool) -> Mapping[COutPoint, bytes]:
-        """Ask `node`, whose tip is at `height`, about every known coin; returns which waiting transaction spends which.
+    @property
+    def searched(self) -> bool:
+        """Whether what a search had found was ever taken over; what the purse has is not known before."""
+        return bool(self._row("SELECT scanned FROM wallet")[0])
 
-        With `scan`, and the first time, coins that are not known are looked for.
+    def search(self, node: RemoteNode) -> frozenset[COutPoint]:
+        """Let `node` find the coins of the script: minutes on a large chain. Touches nothing, so any thread may.
+
+        Those are left out that anybody may have put there to keep us busy. Raises ChainError.
+        """
+        found = node.coins_of(self.script_pubkey)
+        return frozenset(outpoint for outpoint, unspent in found.items() if unspent.output.nValue >= WORTHLESS)
+
+    def _follow(
+        self, node: RemoteNode, height: int, found: Collection[COutPoint] | None
+    ) -> Mapping[COutPoint, bytes]:
+        """Ask `node`, whose tip is at `height`, about every coin, those that a search has `found` and those known.
+
+        Returns which waiting transaction spends which. What was found and is gone since is passed over.
         """
         self.vanished = False
         if height < self._height() - FORGET_AFTER:
             return {}
-        scanned = bool(self._row("SELECT scanned FROM wallet")[0])
-        found = self._scan(node) if scan or not scanned else None
         known = {_outpoint(*row[:2]): row[2:] for row in self._rows(_COINS)}
-        asked = {outpoint: node.coin(outpoint, include_mempool=False) for outpoint in known}
-        asked |= found or {}
+        asked = {outpoint: node.coin(outpoint, include_mempool=False) for outpoint in {*known, *(found or ())}}
+        asked = {outpoint: unspent for outpoint, unspent in asked.items() if unspent or outpoint in known}
         spenders = node.mempool_spenders([outpoint for outpoint, unspent in asked.items() if unspent])
         states = {
             outpoint: _state(unspent, known.get(outpoint), height, pending=outpoint in spenders)
@@ -130,17 +143,14 @@ class CoinBook:
         promised = {_outpoint(*row) for row in self._rows("SELECT txid, n FROM reservations")}
         self.vanished = any(_vanishes(known[each], states[each]) for each in known.keys() - promised)
         changed = [(*_key(outpoint), *state) for outpoint, state in states.items() if known.get(outpoint) != state]
-        if changed or not scanned or self._height() != height:
+        before = self.searched
+        searched = before or found is not None
+        if changed or searched != before or self._height() != height:
             with self._writing() as database:
                 database.conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?, ?, ?)", changed)
-                database.execute("UPDATE wallet SET height = ?, scanned = 1", [height])
+                database.execute("UPDATE wallet SET height = ?, scanned = ?", [height, searched])
                 self._forget(height - FORGET_AFTER)
         return spenders
-
-    def _scan(self, node: RemoteNode) -> Mapping[COutPoint, Unspent]:
-        """Find all coins of the script, without those that anybody may have put there to keep us busy."""
-        found = node.coins_of(self.script_pubkey)
-        return {outpoint: unspent for outpoint, unspent in found.items() if unspent.output.nValue >= WORTHLESS}
 
     def learn(self, payment: CTransaction) -> None:
         """Remember the outputs of a transaction that pay this purse, so that `refresh` asks about them."""

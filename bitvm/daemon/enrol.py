@@ -259,7 +259,7 @@ def _offered(home: Home, plan: SetupPlan, store: SetupStore, purse: Purse, *, no
 def _promise(plan: SetupPlan, party: str, node: RemoteNode, purse: Purse, kept: int) -> Offered:
     """Check that the wallet can bear the set-up, then promise the coins for Fund, durably."""
     parameters, purpose = plan.parameters, fund_purpose(plan.name)
-    purse.refresh(node, node.info().blocks, scan=True)
+    purse.refresh(node, node.info().blocks, purse.search(node))
     held = sum(item.coin.output.nValue for item in purse.reserved() if item.purpose == purpose)
     expected = defence(parameters, party)
     needed = expected.total + fee_share(parameters, 1) + kept

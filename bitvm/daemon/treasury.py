@@ -1,10 +1,10 @@
 """The money for fees: bring the wallet up to date, cut coins for the games to come, and say when it is too little.
 
 Every game needs confirmed coins of its own, since the child that pays for a move may have no other unconfirmed parent.
-The wallet finds coins by a scan of all coins, which takes the node a moment on a private chain and minutes on a large
-one; so it scans at the start and then rarely, not while a game runs, and in between follows the coins that it knows.
-Only where coins are gone that it did not spend, it looks once more whatever runs. It asks no node that still catches up
-for all coins, since that one has not got them yet.
+The wallet finds coins by a search of all coins, which takes the node a moment on a private chain and minutes on a large
+one. No tick waits long for that (`bitvm.chain.search`), and it is done seldom: at the start, then once a day, once an
+hour while there is too little, and when coins are gone that it did not spend. In between it follows the coins that it
+knows. It asks no node that still catches up for all coins, since that one has not got them yet.
 
 A payment of the wallet itself locks its coins until it is confirmed. So a cut spares the coins of the games that run,
 and a payment that waits while the market asks more is replaced by a dearer one.
@@ -12,7 +12,9 @@ and a payment that waits while the market asks more is replaced by a dearer one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+
+from bitcoin.core import COutPoint
 
 from bitvm.chain.bidding import WORTH_REPLACING
 from bitvm.chain.fees import INCREMENTAL_FEERATE
@@ -20,6 +22,7 @@ from bitvm.chain.interface import ChainError
 from bitvm.chain.payer import RELAYED_EVERYWHERE
 from bitvm.chain.purse import Payment
 from bitvm.chain.purse_form import InsufficientFundsError
+from bitvm.chain.search import CoinSearch
 from bitvm.daemon.cutting import plan_cut, spare
 from bitvm.daemon.logs import get_logger
 from bitvm.daemon.status import ClaimStatus, Notice, NoticeKind, SetupStatus, Severity, WalletStatus
@@ -31,9 +34,14 @@ from bitvm.script.weight import txid, vsize
 
 _log = get_logger(__name__)
 
-SCAN_EVERY = {"regtest": 1}
-"""Blocks between two scans, by network."""
-SCAN_SELDOM = 144
+SEARCH_SELDOM = 144
+"""Blocks between two searches."""
+SEARCH_WHILE_LOW = 6
+"""The same while the wallet holds too little: somebody is about to pay it."""
+SEARCH_ALWAYS = ("regtest",)
+"""Networks on which every block brings one: it takes a moment."""
+SEARCH_PATIENCE = 5.0
+"""Seconds for which a search is waited when it begins; what takes longer is there in a later tick."""
 
 A_FEW = 6
 """Blocks that a node may lack without being one that catches up."""
@@ -53,7 +61,11 @@ class Treasury:
         """Take the open home."""
         self._place = place
         self._height: int | None = None
-        self._scanned: int | None = None
+        self._search = CoinSearch(lambda: place.purse.search(place.node))
+        self._searched: int | None = None
+        """The height at which the newest search began, of those that have ended."""
+        self._begun = 0
+        self._low = False
         self._vanished = False
         self._graphs: dict[str, Graph] = {}
         self._fees: dict[str, int] = {}
@@ -64,17 +76,20 @@ class Treasury:
         setups: how each stands; graphs: of the same set-ups.
         """
         self._graphs |= graphs
-        if height != self._height:
+        if height != self._height or self._search.begun:
             running = any(self._running(status) for status in setups.values())
             try:
-                self._refresh(height, idle=not running)
+                self._refresh(height)
                 for payment in self._place.purse.payments():
                     self._hurry(payment, height, running=running)
                 self._cut(setups)
             except ChainError as error:
                 _log.warning("wallet not up to date", error=str(error))
+        if not self._place.purse.searched:
+            return  # nothing is known of what it holds
         held, needed = self._place.purse.balance() + self._on_the_way(), self._reserve(setups)
-        if held < needed:
+        self._low = held < needed
+        if self._low:
             # one coin that is smaller than a fee coin would pay for no large move
             missing = max(needed - held, self._place.config.fees.coin_value)
             text = (
@@ -105,19 +120,34 @@ class Treasury:
         """Where the wallet is paid."""
         return self._place.purse.address(self._place.config.network)
 
-    def _refresh(self, height: int, *, idle: bool) -> None:
+    def _refresh(self, height: int) -> None:
         """Follow the known coins; look for unknown ones at the start, when some are gone, and seldom while idle."""
-        every = SCAN_EVERY.get(self._place.config.network)
-        due = self._scanned is None or abs(height - self._scanned) >= (every or SCAN_SELDOM)
-        scan = self._scanned is None or self._vanished or (due and (idle or every is not None))
-        if scan and self._catches_up():
-            self._height = height
-            return
-        self._place.purse.refresh(self._place.node, height, scan=scan)
+        began = not self._search.begun and self._is_search_due(height)
+        if began:
+            if self._catches_up():
+                self._height = height
+                return
+            self._search.begin()
+            self._begun = height
+        found = self._search_result(SEARCH_PATIENCE if began else 0)
+        self._place.purse.refresh(self._place.node, height, found)
         self._height = height
-        self._vanished = not scan and self._place.purse.vanished
-        if scan:
-            self._scanned = height
+        if found is not None:
+            self._searched, self._vanished = self._begun, False
+        self._vanished |= self._place.purse.vanished
+
+    def _is_search_due(self, height: int) -> bool:
+        if self._searched is None or self._vanished:
+            return True
+        every = SEARCH_WHILE_LOW if self._low else SEARCH_SELDOM
+        return abs(height - self._searched) >= (1 if self._place.config.network in SEARCH_ALWAYS else every)
+
+    def _search_result(self, patience: float) -> Collection[COutPoint] | None:
+        try:
+            return self._search.result(patience)
+        except ChainError as error:  # it is begun again with the next block; the coins that are known are followed
+            _log.warning("coins not looked for", error=str(error))
+            return None
 
     def _catches_up(self) -> bool:
         """Whether the node knows of many blocks that it has not read yet; asked only before a scan."""

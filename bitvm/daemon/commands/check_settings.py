@@ -22,7 +22,7 @@ def check_wallet(desk: Desk) -> Line:
         fresh = not desk.home.wallet_path.exists()
         with desk.purse() as purse:
             if fresh:
-                purse.refresh(desk.node, desk.node.tip().height, scan=True)
+                purse.refresh(desk.node, desk.node.tip().height, purse.search(desk.node))
             balance, address = purse.balance(), purse.address(desk.config.network)
             setups = desk.home.setups()
             paying = [held.coin for held in purse.reserved() if held.purpose.partition(":")[0] in setups]

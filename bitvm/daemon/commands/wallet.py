@@ -137,7 +137,7 @@ def wallet_of(desk: Desk, *, scan: bool = False) -> Wallet:
     with desk.purse() as purse:
         if scan or fresh:
             tip = desk.node.tip()
-            purse.refresh(desk.node, tip.height, scan=True)
+            purse.refresh(desk.node, tip.height, purse.search(desk.node))
         free = [Coin(_id(coin.outpoint.hash), coin.outpoint.n, coin.output.nValue, None) for coin in purse.coins()]
         promised = [
             Coin(_id(held.coin.outpoint.hash), held.coin.outpoint.n, held.coin.output.nValue, held.purpose)
@@ -213,7 +213,8 @@ def _paying(side: Side, arguments: argparse.Namespace) -> Iterator[tuple[Desk, R
         RemoteNode(desk.config.node.access) as node,
         desk.own_purse(node) as purse,
     ):
-        purse.refresh(node, node.tip().height, scan=arguments.scan)
+        found = purse.search(node) if arguments.scan or not purse.searched else None
+        purse.refresh(node, node.tip().height, found)
         yield desk, node, purse
 
 

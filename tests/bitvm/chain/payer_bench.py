@@ -43,7 +43,7 @@ class PayerBench:
         """Confirm coins in the purse."""
         for amount in coins:
             self.chain.faucet(self.key.script_pubkey, amount)
-        self.purse.refresh(self.chain, self.chain.height(), scan=True)
+        self.purse.refresh(self.chain, self.chain.height(), self.purse.search(self.chain))
 
     def order(
         self,

@@ -15,4 +15,4 @@ def fill(chain: BitcoindChain, purse: Purse, *coins: int) -> None:
 
 
 def look(chain: BitcoindChain, purse: Purse, *, scan: bool = False) -> None:
-    purse.refresh(chain, chain.height(), scan=scan)
+    purse.refresh(chain, chain.height(), purse.search(chain) if scan or not purse.searched else None)

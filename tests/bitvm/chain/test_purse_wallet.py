@@ -138,7 +138,8 @@ class Resyncing:
 
     def look(self, purse: Purse, height: int, *, scan: bool = False) -> list[int]:
         self.height = height
-        purse.refresh(cast("RemoteNode", self), height, scan=scan)
+        node = cast("RemoteNode", self)
+        purse.refresh(node, height, purse.search(node) if scan or not purse.searched else None)
         return amounts(purse)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,9 +14,10 @@ from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.fees import INCREMENTAL_FEERATE, sign_key_paths
 from bitvm.chain.keys import TaprootKey
 from bitvm.chain.purse import Purse
+from bitvm.chain.scan import ScanBusyError
 from bitvm.daemon import treasury as module
 from bitvm.daemon.status import ClaimStatus, SetupStatus
-from bitvm.daemon.treasury import HURRIED, LATE, UNHURRIED, Treasury
+from bitvm.daemon.treasury import HURRIED, LATE, SEARCH_WHILE_LOW, UNHURRIED, Treasury
 from bitvm.script.weight import txid, vsize
 
 pytestmark = pytest.mark.bitcoind
@@ -203,15 +205,15 @@ def test_the_coin_for_a_challenge_that_is_due_is_not_cut(house, verdict, left, s
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_all_coins_are_looked_for_once_more_when_some_are_gone(house, monkeypatch, gone):
-    """Also while a game runs, on a network where a scan takes minutes."""
-    house.running, house.network = 1, "main"
+    """Also on a network where a search takes minutes and is made seldom."""
+    house.running, house.network, house.needed = 1, "main", 0
     monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
     house.fill(VALUE)
     house.open()
     house.update()
     house.fill(2 * VALUE)
     house.mine()
-    assert house.values() == [VALUE], "it is not looked for while a game runs"
+    assert house.values() == [VALUE], "it is not looked for at every block"
     if gone:
         (coin,) = house.purse.coins()
         elsewhere = [CTxOut(VALUE - 1_000, CScript(TaprootKey(b"\x03" * 32).script_pubkey))]
@@ -219,6 +221,80 @@ def test_all_coins_are_looked_for_once_more_when_some_are_gone(house, monkeypatc
         house.chain.submit([spend])
     house.mine(3)
     assert house.values() == ([2 * VALUE] if gone else [VALUE])
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_money_that_comes_is_found_sooner_while_there_is_too_little(house, monkeypatch, low):
+    house.network, house.needed = "main", VALUE + 1 if low else 0
+    monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
+    house.fill(VALUE)
+    house.open()
+    assert bool(house.update()) is low
+    house.fill(2 * VALUE)
+    house.mine(SEARCH_WHILE_LOW - 2)
+    assert house.values() == [VALUE]
+    house.mine(2)
+    assert house.values() == ([2 * VALUE, VALUE] if low else [VALUE])
+
+
+def test_no_tick_waits_for_a_search_that_takes_long(house, monkeypatch):
+    """And as long as nothing is known of the wallet, nobody is asked to pay."""
+    go_on, search = threading.Event(), house.chain.coins_of
+    monkeypatch.setattr(module, "SEARCH_PATIENCE", 0.0)
+    monkeypatch.setattr(house.chain, "coins_of", lambda script: (go_on.wait(60), search(script))[1])
+    house.network = "main"
+    house.fill(VALUE)
+    house.open()
+    for _ in range(3):
+        assert (house.update(), house.values()) == ([], [])
+        house.chain.mine()
+    go_on.set()
+    while not house.values():
+        house.update()
+    assert house.values() == [VALUE]
+    assert len(house.update()) == 1, "it is too little, now that it is known"
+
+
+def test_coins_that_are_spent_while_a_search_goes_on_are_not_found(house, monkeypatch):
+    house.fill(VALUE, 2 * VALUE)
+    (coin, _), search = house.chain.coins_of(house.key.script_pubkey).items(), house.chain.coins_of
+    elsewhere = [CTxOut(VALUE - 1_000, CScript(TaprootKey(b"\x03" * 32).script_pubkey))]
+    output = coin[1].output
+    spend = sign_key_paths(CTransaction([CTxIn(coin[0])], elsewhere, nVersion=2), [output], [house.key])
+
+    def meanwhile(script):
+        found = search(script)
+        house.chain.submit([spend])
+        house.chain.mine()
+        return found
+
+    monkeypatch.setattr(house.chain, "coins_of", meanwhile)
+    monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
+    house.update()
+    assert house.values() == [3 * VALUE - output.nValue]
+
+
+def test_a_search_that_fails_is_made_again_and_known_coins_are_followed(house, monkeypatch):
+    monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
+    house.fill(VALUE)
+    house.update()
+    house.open()
+    house.fill(2 * VALUE)
+
+    def refuse(_):
+        raise ScanBusyError("the node scans its coins for somebody else")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.chain, "coins_of", refuse)
+        house.update()
+        (coin,) = house.purse.coins()
+        elsewhere = [CTxOut(VALUE - 1_000, CScript(b"\x51\x20" + bytes(32)))]
+        spend = CTransaction([CTxIn(coin.outpoint)], elsewhere, nVersion=2)
+        house.chain.submit([sign_key_paths(spend, [coin.output], [house.key])])
+        house.mine()
+        assert house.values() == []
+    house.mine()
+    assert house.values() == [2 * VALUE]
 
 
 def test_a_node_that_catches_up_is_not_asked_for_all_coins(house, monkeypatch):

@@ -1,0 +1,52 @@
+"""A search of a node for coins, in a thread of its own: it takes minutes on a large chain, and nobody waits for it.
+
+`begin` starts one, `result` gives what it has found when it has ended. One goes on at a time. A process that ends does
+not wait for it either; the node then ends its work for nobody.
+"""
+
+import threading
+from collections.abc import Callable, Collection
+
+from bitcoin.core import COutPoint
+
+
+class CoinSearch:
+    """Searches with `find`, which may raise anything; used by one thread at a time."""
+
+    def __init__(self, find: Callable[[], Collection[COutPoint]]) -> None:
+        """Search nothing yet."""
+        self._find = find
+        self._thread: threading.Thread | None = None
+        self._found: Collection[COutPoint] | Exception = ()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is one whose result was not taken yet."""
+        return self._thread is not None
+
+    def begin(self) -> None:
+        """Start a search, if there is none whose result was not taken yet."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._search, name="coin search", daemon=True)
+            self._thread.start()
+
+    def result(self, patience: float = 0) -> Collection[COutPoint] | None:
+        """Take what was found; None while it goes on, for which it is waited `patience` seconds, or if none was begun.
+
+        Raises the ChainError, or whatever else, that the search ended with.
+        """
+        if self._thread is None:
+            return None
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            return None
+        self._thread = None
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+    def _search(self) -> None:
+        try:
+            self._found = self._find()
+        except Exception as error:
+            self._found = error
