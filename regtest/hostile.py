@@ -18,7 +18,7 @@ from bitvm.graph.claim import connector
 from bitvm.graph.setting import game_name
 from lvm.hashing import leaf_hash
 from lvm.layout import CONTROL_BASE, LEAF_BYTES, physical_word
-from lvm.machine import Machine, StepRoots, new_machine
+from lvm.machine import Machine, StepRoots
 from lvm.outcome import Outcome
 from lvm.record import StepRecord
 from lvm.tree import fold
@@ -97,11 +97,10 @@ class LyingExecution(Execution):
         self.input_root = true.input_root
         self._parameters, self._image, self._engine = true._parameters, true._image, true._engine
         self._boot = true._boot
-        start = true._nearest(step)
-        self._snapshots = {at: snapshot for at, snapshot in true._snapshots.items() if at <= start}
+        self._snapshots = true._snapshots.copy_until(step)
+        start, state = self._snapshots.nearest(step)
         self._roots = {at: root for at, root in true._roots.items() if at <= step}
-        self._machine = new_machine(self._image, engine=self._engine)
-        self._machine.restore(self._snapshots[start])
+        self._machine.restore(state)
         self._run_on(start, None)
         self.accepted = True  # a liar claims whatever the run ended in
 

@@ -2,7 +2,8 @@
 
 A run is named by its set-up and the roots of the inputs of all claims up to its own, since memory persists from one
 claim to the next. So a claim that a reorganisation replaces by another one is another run, and an old result is never
-taken for it. A run keeps its snapshots for as long as its set-up needs it: an answer then costs an interval.
+taken for it. A run is kept for as long as its set-up needs it. The newest ones keep their snapshots, so that an answer
+costs an interval; older ones are slimmed, since the prover decides how much a run writes and how many there are.
 
 A run that fails is made again after `RETRY_SECONDS`, for as long as it is wanted: memory may be free again. Only an
 input or program that can never be run (ValueError) has failed for good.
@@ -30,6 +31,9 @@ _log = get_logger(__name__)
 
 RETRY_SECONDS = 60.0
 """After so long a run that failed is made again."""
+
+WITH_SNAPSHOTS = 4
+"""Runs, the newest of all set-ups, that keep their snapshots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Computations:
         self._finished: dict[RunName, Finished] = {}
         self._wanted: dict[RunName, Job] = {}
         self._running: set[RunName] = set()
+        self._slimmed: set[RunName] = set()
         self.seconds: list[float] = []
         """How long every run took that ended since the start."""
 
@@ -102,11 +107,13 @@ class Computations:
 
     def forget(self, setup: str, needed: set[RunName]) -> None:
         """Drop the results of a set-up that nobody needs any more."""
-        for name in [name for name in self._finished if name.setup == setup and name not in needed]:
-            del self._finished[name]
+        for name in list(self._finished):  # of this moment: other runs end meanwhile
+            if name.setup == setup and name not in needed:
+                del self._finished[name]
 
     def start(self, nursery: trio.Nursery, ended: Callable[[], None]) -> None:
         """Start what is wanted; ``ended`` is called in the event loop whenever a run has ended."""
+        self._slim()
         for name, job in self._wanted.items():
             self._running.add(name)
             nursery.start_soon(self._make, name, job, ended)
@@ -114,11 +121,21 @@ class Computations:
 
     def make_wanted(self) -> bool:
         """Make in this thread what is wanted, for whoever has no loop; whether there was something."""
+        self._slim()
         wanted, self._wanted = self._wanted, {}
         for name, job in wanted.items():
             self._finished[name] = self.run_now(job)
             self.seconds.append(self._finished[name].seconds)
         return bool(wanted)
+
+    def _slim(self) -> None:
+        """Slim the older runs, each once: one that is asked all the same takes a few snapshots, and keeps them."""
+        self._slimmed &= self._finished.keys()
+        for name in list(self._finished)[:-WITH_SNAPSHOTS]:
+            execution = self._finished[name].execution
+            if execution is not None and name not in self._slimmed:
+                execution.slim()
+                self._slimmed.add(name)
 
     async def _make(self, name: RunName, job: Job, ended: Callable[[], None]) -> None:
         try:

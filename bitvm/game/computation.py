@@ -1,7 +1,7 @@
 """The disputed computation as a party knows it: state roots at any step, any single step, and what proves it.
 
 ``Execution`` runs the machine. It keeps snapshots at the points of level 1 that differ, so that an answer to a choice
-costs the interval, not the whole run.
+costs the interval, not the whole run; as many as there is room for (`bitvm.game.snapshots`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bitvm.game.opening import (
     start_opening,
     step_opening,
 )
+from bitvm.game.snapshots import Snapshots
 from bitvm.game.trace_list import interval_start
 from bitvm.graph.parameters import Parameters
 from bitvm.leaves.fields import ENTRIES, Kind
@@ -133,6 +134,8 @@ class Execution:
     halt. Raises ForeignImageError where image or entry point are not those of the parameters, and InputTooLargeError.
     """
 
+    _idle: Machine | None = None
+
     def __init__(
         self,
         parameters: Parameters,
@@ -150,12 +153,11 @@ class Execution:
             raise ForeignImageError(f"the set-up's runs begin at {parameters.entry:#x}, not at {image.entry:#x}")
         self.input_root = input_root(input_bytes)
         self._parameters, self._image, self._engine = parameters, image, engine
-        self._machine = new_machine(image, engine=engine)
         if previous is not None:
             self._machine.restore(previous.final_state())
         self._boot: BootOpening = open_boot(self._machine, self.input_root, image.entry)
         self._machine.boot(image.entry, input_bytes)
-        self._snapshots: dict[int, Snapshot] = {0: self._machine.snapshot()}
+        self._snapshots = Snapshots(parameters.interval(1), {0: self._machine.snapshot()})
         self._roots: dict[int, bytes] = {}
         self._run_on(0, progress)
 
@@ -178,6 +180,11 @@ class Execution:
     def step(self, index: int) -> StepRoots:
         """Return step ``index`` with the roots around it."""
         return self.take_step(self._at(index))
+
+    def slim(self) -> None:
+        """Give up what makes answers quick, for a run that is not likely to be asked: the next costs the whole run."""
+        self._snapshots.drop()
+        self._idle = None
 
     def final_state(self) -> Snapshot:
         """Return the state after all steps of the claim, in which the next claim's run boots."""
@@ -209,6 +216,13 @@ class Execution:
         step = self.step(index)
         return entry_opening(kind, level, place, points, step.a if kind is Kind.LEFT else step.b)
 
+    @property
+    def _machine(self) -> Machine:
+        """The machine, in whatever state; another one after `slim`."""
+        if self._idle is None:
+            self._idle = new_machine(self._image, engine=self._engine)
+        return self._idle
+
     # ---- what a hostile prover's computation changes
 
     def advance(self, machine: Machine, target: int) -> int:
@@ -230,8 +244,8 @@ class Execution:
             self.executed += self.advance(machine, number * interval)
             if number < width:
                 self._roots[number * interval] = machine.root()
-                if running:
-                    self._snapshots[number * interval] = machine.snapshot()
+                if running and self._snapshots.wants(number * interval):
+                    self._snapshots.keep(number * interval, machine.snapshot())
             if progress is not None:
                 progress(number * interval, self._parameters.steps)
         self.final_root = machine.root()
@@ -239,12 +253,15 @@ class Execution:
         self.halted, self.exit_code = machine.halted, machine.exit_code
         self.accepted = (self.halted, self.exit_code) == ACCEPTED
 
-    def _nearest(self, index: int) -> int:
-        """Return the last step not after ``index`` that has a snapshot."""
-        return max(step for step in self._snapshots if step <= index)
-
     def _at(self, index: int) -> Machine:
-        """Return the machine at step ``index``, from the nearest snapshot before it."""
-        self._machine.restore(self._snapshots[self._nearest(index)])
-        self.advance(self._machine, index)
-        return self._machine
+        """Return the machine at step ``index``, from the nearest snapshot before it.
+
+        On the way a snapshot is taken where the interval begins, if there is none: questions follow about the same one.
+        """
+        machine, point = self._machine, index - index % self._parameters.interval(1)
+        machine.restore(self._snapshots.nearest(index)[1])
+        if machine.t < point and self._snapshots.wants(point):
+            self.advance(machine, point)
+            self._snapshots.keep(point, machine.snapshot())
+        self.advance(machine, index)
+        return machine

@@ -22,12 +22,13 @@ from dataclasses import dataclass, replace
 
 from bitvm.game.computation import Execution
 from bitvm.game.opening import PathOpening
+from bitvm.game.snapshots import Snapshots
 from bitvm.leaves.fields import ENTRIES, Kind
 from lvm.control import CONTROL_FIELDS
 from lvm.hashing import leaf_hash
 from lvm.isa import ECALL_WORD
 from lvm.layout import CONTROL_BASE, LEAF_BYTES, WORD_BYTES, physical_word, register_address
-from lvm.machine import Machine, StepRoots, new_machine, step_roots
+from lvm.machine import Machine, StepRoots, step_roots
 from lvm.opening import folded, open_leaf
 from lvm.record import StepRecord
 from lvm.tree import fold
@@ -193,14 +194,13 @@ class Lying(Execution):
         self.input_root = true.input_root
         self._parameters, self._image, self._engine = true._parameters, true._image, true._engine
         self._boot = true._boot
-        self._machine = new_machine(self._image, engine=self._engine)
         first = 0 if story.start is not None else min(story.tells)
-        nearest = true._nearest(first)
-        self._machine.restore(true._snapshots[nearest])
-        self._snapshots = {at: snapshot for at, snapshot in true._snapshots.items() if at <= nearest}
+        self._snapshots = true._snapshots.copy_until(first)
+        nearest, state = self._snapshots.nearest(first)
+        self._machine.restore(state)
         if story.start is not None:
             story.start(self._machine)
-            self._snapshots = {0: self._machine.snapshot()}
+            self._snapshots = Snapshots(self._parameters.interval(1), {0: self._machine.snapshot()})
         self._roots = {at: root for at, root in true._roots.items() if 0 < at <= first}
         self._run_on(nearest, None)
         self.accepted = True  # a liar claims whatever the run ended in
