@@ -35,6 +35,7 @@ from bitvm.chain.purse import Purse
 from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.chain.remote import RemoteNode
 from bitvm.daemon.home import Home, HomeError, SetupFolder
+from bitvm.daemon.listening import why_not
 from bitvm.daemon.store import DaemonStore, DaemonStoreError
 from bitvm.graph.costs import defence
 from bitvm.graph.fund import contribution
@@ -166,8 +167,7 @@ async def enrol(
                 progress = Progress(session, store, plan, home.identity)
                 await progress.resume()
                 if party == PROVER:
-                    address = listen or plan.setup_address
-                    await _coordinate(progress, address=address, tell=tell, limits=limits, linger=linger)
+                    await _coordinate(progress, listen, tell=tell, limits=limits, linger=linger)
                 else:
                     await _join(progress, tell=tell, limits=limits, patience=patience)
         tell(Standing(ROUNDS, ()))
@@ -303,13 +303,16 @@ def _open_store(folder: SetupFolder, party: str, parameters: Parameters) -> Setu
 
 
 async def _coordinate(
-    progress: Progress, *, address: Address, tell: Callable[[Standing], None], limits: Limits, linger: float
+    progress: Progress, listen: Address | None, *, tell: Callable[[Standing], None], limits: Limits, linger: float
 ) -> None:
-    coordinator = Coordinator(progress, limits)
+    coordinator, plan = Coordinator(progress, limits), progress.plan
+    address = listen or plan.setup_address
     try:
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
-        raise EnrolError(f"{progress.plan.name}: cannot listen at {address}: {error.strerror or error}") from error
+        field = "setup_listen" if listen else "setup_address of the plan (setup_listen of the configuration overrides)"
+        text = f"{plan.name}: {field}: cannot listen on {address}: {why_not(address.host, error)}"
+        raise EnrolError(text) from error
     try:
         run = partial(coordinator.run, listeners, linger=linger)
         await _told(run, lambda: Standing(len(progress.rounds), tuple(coordinator.missing()), progress.trouble), tell)

@@ -49,8 +49,13 @@ async def check_listening(config: Config) -> None:
 
 def cannot_listen(field: str, address: Address, error: OSError) -> ConfigError:
     """Return the error to raise where a field's address cannot be listened on."""
+    return ConfigError(f"{field}: cannot listen on {address}: {why_not(address.host, error)}")
+
+
+def why_not(host: str, error: OSError) -> str:
+    """Return why an address of ``host`` cannot be listened on, and what to do."""
     if isinstance(error, socket.gaierror):
-        fix = f"correct the name {address.host}, or give an address of this machine"
+        fix = f"correct the name {host}, or give an address of this machine"
     else:
         fix = _FIXES.get(error.errno or 0, "choose another address or port")
-    return ConfigError(f"{field}: cannot listen on {address}: {error.strerror or error}; {fix}")
+    return f"{error.strerror or error}; {fix}"

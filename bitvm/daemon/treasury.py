@@ -20,7 +20,7 @@ from bitvm.chain.bidding import WORTH_REPLACING
 from bitvm.chain.fees import INCREMENTAL_FEERATE
 from bitvm.chain.interface import ChainError
 from bitvm.chain.payer import RELAYED_EVERYWHERE
-from bitvm.chain.purse import Payment
+from bitvm.chain.purse import Payment, Purse
 from bitvm.chain.purse_form import InsufficientFundsError
 from bitvm.chain.search import CoinSearch
 from bitvm.daemon.cutting import plan_cut, spare
@@ -87,7 +87,7 @@ class Treasury:
                 _log.warning("wallet not up to date", error=str(error))
         if not self._place.purse.searched:
             return  # nothing is known of what it holds
-        held, needed = self._place.purse.balance() + self._on_the_way(), self._reserve(setups)
+        held, needed = self._place.purse.balance() + on_the_way(self._place.purse), self._reserve(setups)
         self._low = held < needed
         if self._low:
             # one coin that is smaller than a fee coin would pay for no large move
@@ -103,17 +103,6 @@ class Treasury:
         purse = self._place.purse
         reserved = sum(held.amount for held in purse.reserved())
         return WalletStatus(self.address, purse.balance(), len(purse.coins()), reserved, self._reserve(setups))
-
-    def _on_the_way(self) -> int:
-        """Return what comes back: most of the coins that pay for moves now, and what our own payments pay us."""
-        moves = [held.coin.output.nValue for held in self._place.purse.reserved() if _is_move(held.purpose)]
-        return sum((*moves, *self._coming()))
-
-    def _coming(self) -> list[int]:
-        """Return the values of the coins that payments of the wallet itself will make."""
-        purse = self._place.purse
-        outputs = (output for payment in purse.payments() for output in payment.transaction.vout)
-        return [output.nValue for output in outputs if purse.is_ours(output)]
 
     @property
     def address(self) -> str:
@@ -163,8 +152,8 @@ class Treasury:
         games = sum(self._games(name) for name, status in setups.items() if not status.over)
         running = sum(map(self._running, setups.values()))
         values = [coin.output.nValue for coin in free]
-        in_use = [held.coin.output.nValue for held in purse.reserved() if _is_move(held.purpose)]
-        wanted = fees.coins_per_game * games - sum(value >= usable for value in (*values, *in_use, *self._coming()))
+        in_use = _moving(purse)
+        wanted = fees.coins_per_game * games - sum(value >= usable for value in (*values, *in_use, *_coming(purse)))
         if wanted <= 0:
             return
         feerate = self._feerate(HURRIED if running else UNHURRIED)
@@ -233,9 +222,20 @@ class Treasury:
         return self._fees[status.name]
 
 
-def _is_move(purpose: str) -> bool:
-    """Whether a promise of the purse is for a move of a set-up (`bitvm.daemon.engagement`)."""
-    return ":" in purpose
+def on_the_way(purse: Purse) -> int:
+    """Return what comes back: most of the coins that pay for moves now, and what our own payments pay us."""
+    return sum((*_moving(purse), *_coming(purse)))
+
+
+def _moving(purse: Purse) -> list[int]:
+    """Return the values of the coins that are promised to moves of a set-up (`bitvm.daemon.engagement`)."""
+    return [held.coin.output.nValue for held in purse.reserved() if ":" in held.purpose]
+
+
+def _coming(purse: Purse) -> list[int]:
+    """Return the values of the coins that payments of the wallet itself will make."""
+    outputs = (output for payment in purse.payments() for output in payment.transaction.vout)
+    return [output.nValue for output in outputs if purse.is_ours(output)]
 
 
 def _is_to_be_challenged(claim: ClaimStatus, height: int | None) -> bool:

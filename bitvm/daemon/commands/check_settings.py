@@ -11,6 +11,7 @@ from bitvm.daemon.commands.desk import Desk
 from bitvm.daemon.commands.snapshots import from_daemon, from_home, why_unknown
 from bitvm.daemon.home import HomeError
 from bitvm.daemon.status import Severity
+from bitvm.daemon.treasury import on_the_way
 
 BLOCK_SECONDS = 600
 
@@ -24,15 +25,13 @@ def check_wallet(desk: Desk) -> Line:
             if fresh:
                 purse.refresh(desk.node, desk.node.tip().height, purse.search(desk.node))
             balance, address = purse.balance(), purse.address(desk.config.network)
-            setups = desk.home.setups()
-            paying = [held.coin for held in purse.reserved() if held.purpose.partition(":")[0] in setups]
-            on_the_way = sum(coin.output.nValue for coin in paying)  # most of it comes back as change
+            coming = on_the_way(purse)
     except Exception as error:  # whatever it is, the other lines are shown
         return Line("wallet", Mark.FAILED, f"cannot be checked: {error}", "see the other lines")
     reserve = 0 if found is None else found.reserve
-    text = f"{balance:,} sat free, {on_the_way:,} in use; the fees of the worst case are {reserve:,} sat"
-    if balance + on_the_way < reserve:
-        return Line("wallet", Mark.FAILED, text, f"pay {reserve - balance - on_the_way:,} sat to {address}")
+    text = f"{balance:,} sat free, {coming:,} in use or on their way; the fees of the worst case are {reserve:,} sat"
+    if balance + coming < reserve:
+        return Line("wallet", Mark.FAILED, text, f"pay {reserve - balance - coming:,} sat to {address}")
     if desk.unread:
         text += f", without those of {', '.join(desk.unread)}"
         return Line("wallet", Mark.WARNING, text, "put right what cannot be read, see the other lines")

@@ -1,6 +1,7 @@
 """`moves`, and the commands that write, while a dispute goes on."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,9 @@ def test_wallet_pays_and_cuts(operators, scene):
     after = operators.json("challenger2", "wallet", "--scan")
     assert after["balance"] == before["balance"] - 50_000 - sent["fee"]
     split = operators.json("challenger2", "wallet", "split", 2, "--value", 20_000)
+    (line,) = (line for line in operators.json("challenger2", "check") if line["name"] == "wallet")
+    free, coming = re.match(r"([\d,]+) sat free, ([\d,]+) in use or on their way", line["text"]).groups()
+    assert sum(int(each.replace(",", "")) for each in (free, coming)) >= after["balance"] - split["fee"]
     stage.chain.mine(1)
     cut = operators.json("challenger2", "wallet", "--scan")
     assert cut["balance"] == after["balance"] - split["fee"]

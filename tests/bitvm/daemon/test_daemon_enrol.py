@@ -159,7 +159,7 @@ async def test_a_port_that_is_taken_and_a_program_that_is_not_there_are_named(tm
     plan, home = plan_of(found, PARAMETERS), found["prover"]
     chain.faucet(home.wallet_key().script_pubkey, 2 * defence(PARAMETERS, "prover").total)
     listeners = await trio.open_tcp_listeners(plan.setup_address.port, host="127.0.0.1")
-    with pytest.raises(EnrolError, match=f"cannot listen at {plan.setup_address}"):
+    with pytest.raises(EnrolError, match=f"setup_address .*cannot listen on {plan.setup_address}: .*stop the program"):
         await enrolled(home, plan, node.url)
     for listener in listeners:
         await listener.aclose()
