@@ -86,12 +86,11 @@ class Field:
         """Names of the digits, lowest first."""
         return tuple(f"{self.name}.{index}" for index in range(self.nibbles))
 
-    def cut(self, word: int) -> tuple[int, ...]:
-        """Return the digits of a word, lowest first; raises StatementError where it does not fit."""
+    def check(self, word: int) -> None:
+        """Raise StatementError where a word does not fit."""
         value = word >> self.shift
         if not 0 <= value < 16**self.nibbles or value << self.shift != word:
             raise StatementError(f"{self.name} = {word:#x} does not fit {self.nibbles} nibbles from bit {self.shift}")
-        return tuple(nibble(value, index) for index in range(self.nibbles))
 
 
 @dataclass(frozen=True)
@@ -199,12 +198,9 @@ def nibbles_of(group_name: str, words: Words) -> tuple[int, ...]:
     Raises StatementError where a word does not fit its field.
     """
     group = GROUPS[group_name]
-    digits = {name: digit for field in group.fields for name, digit in _cut(field, words)}
-    return tuple(digits[name] for name in group.nibble_names)
-
-
-def _cut(field: Field, words: Words) -> zip[tuple[str, int]]:
-    return zip(field.nibble_names, field.cut(words[field.name]), strict=True)
+    for field in group.fields:
+        field.check(words[field.name])
+    return tuple(words[name] >> shift & 0xF for name, shift in group.places)
 
 
 def words_from_nibbles(group_name: str, nibbles: Sequence[int]) -> dict[str, int]:

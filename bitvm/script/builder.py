@@ -29,10 +29,14 @@ class ScriptError(ValueError):
     """A script that cannot run as written: unknown name, underflow, too many items."""
 
 
+_SMALL = (b"", *(bytes([value]) for value in range(1, 0x80)))
+"""The numbers that are one byte at most, which most items of a witness are."""
+
+
 def encode_number(value: int) -> bytes:
     """Return ``value`` as a minimal script number: little-endian, sign-magnitude, zero is empty."""
-    if value == 0:
-        return b""
+    if 0 <= value < len(_SMALL):
+        return _SMALL[value]
     magnitude = abs(value)
     body = bytearray(magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "little"))
     if body[-1] & 0x80:

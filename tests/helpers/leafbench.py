@@ -51,6 +51,10 @@ RESULTS: Mapping[str, int] = {
 """What the prover claims, and the bits it can claim."""
 
 
+_SHORT = {item: compact_size(len(item)) + item for item in (b"", *(bytes([value]) for value in range(256)))}
+"""Witness items of one byte at most, as they are serialised: nearly all."""
+
+
 class Spender:
     """A leaf alone in its tree, spent by one transaction whose witness varies."""
 
@@ -69,7 +73,7 @@ class Spender:
         return taproot_sighash(self._tx, [self._spent], 0, leaf_hash=self._leaf_hash)
 
     def accepts(self, items: Sequence[bytes]) -> bool:
-        witness = b"".join(compact_size(len(item)) + item for item in items)
+        witness = b"".join([_SHORT.get(item) or compact_size(len(item)) + item for item in items])
         tx = kernel_transaction(self._head + compact_size(len(items) + 2) + witness + self._last + self._tail)
         precomputed = PrecomputedTransactionData(tx, [self._output])
         verdict: bool = self._output.script_pubkey.verify(AMOUNT, tx, precomputed, 0, ALL_FLAGS)

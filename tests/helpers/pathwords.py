@@ -17,7 +17,7 @@ from steps import random_machine
 
 from bitvm.leaves.fields import Kind, numbers
 from bitvm.leaves.proof import Hints, Proof, Said, proof_builder
-from bitvm.leaves.statement import FIELDS, words_of
+from bitvm.leaves.statement import FIELDS, nibble, words_of
 from bitvm.leaves.step import index_symbols
 from bitvm.script.builder import encode_number
 from lvm.control import CONTROL_FIELDS
@@ -114,9 +114,8 @@ def number(said: Said, name: str, width: int = WIDTH) -> int:
     word, _, index = name.rpartition(".")
     if word == "t":
         return index_symbols(said.choices, width)[int(index)]
-    if word in FIELDS:
-        return FIELDS[word].cut(said.words[word])[int(index)]
-    return said.words[word] >> 4 * int(index) & 0xF
+    shift = FIELDS[word].shift if word in FIELDS else 0
+    return nibble(said.words[word] >> shift, int(index))
 
 
 def messages(proof: Proof, said: Said) -> dict[str, tuple[int, ...]]:
