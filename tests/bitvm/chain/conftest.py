@@ -20,6 +20,20 @@ def node() -> Iterator[BitcoindNode]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def _node_chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
+    """Yield that node's chain, whose index has read the blocks of all tests before."""
+    with BitcoindChain(node) as chain:
+        yield chain
+
+
+@pytest.fixture
+def node_chain(_node_chain: BitcoindChain) -> Iterator[BitcoindChain]:
+    """Yield the chain of the private node, and let nothing of the test wait in its mempool for the next one."""
+    yield _node_chain
+    _node_chain.mine()
+
+
 @pytest.fixture
 def embedded() -> Iterator[EmbeddedChain]:
     with EmbeddedChain() as chain:
@@ -27,14 +41,10 @@ def embedded() -> Iterator[EmbeddedChain]:
 
 
 @pytest.fixture(params=["embedded", pytest.param("bitcoind", marks=pytest.mark.bitcoind)])
-def chain(request: pytest.FixtureRequest) -> Iterator[RegtestChain]:
-    """Yield each backend in turn."""
-    if request.param == "embedded":
-        yield request.getfixturevalue("embedded")
-        return
-    with BitcoindChain(request.getfixturevalue("node")) as chain:
-        yield chain
-        chain.mine()  # the node outlives the test: nothing may wait for the next one
+def chain(request: pytest.FixtureRequest) -> RegtestChain:
+    """Return each backend in turn."""
+    found: RegtestChain = request.getfixturevalue({"embedded": "embedded", "bitcoind": "node_chain"}[request.param])
+    return found
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from payer_bench import PayerBench
 from sqlite_utils import Database
 
 from bitvm import database
-from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
+from bitvm.chain.bitcoind import BitcoindChain
 from bitvm.chain.interface import Rejected
 from bitvm.chain.payer import CHILD_VSIZE, Delivery, DeliveryState, Order, Payer
 from bitvm.chain.purse import Purse
@@ -27,12 +27,10 @@ pytestmark = pytest.mark.bitcoind
 
 
 @pytest.fixture
-def bench(node: BitcoindNode, tmp_path: Path) -> Iterator[PayerBench]:
-    with BitcoindChain(node) as chain:
-        bench = PayerBench(chain, tmp_path)
-        with bench.purse:
-            yield bench
-        chain.mine()
+def bench(node_chain: BitcoindChain, tmp_path: Path) -> Iterator[PayerBench]:
+    bench = PayerBench(node_chain, tmp_path)
+    with bench.purse:
+        yield bench
 
 
 def child_of(bench: PayerBench, purpose: str) -> CTransaction:

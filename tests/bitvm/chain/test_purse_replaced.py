@@ -9,7 +9,7 @@ from purse_bench import amounts, fill, look
 from sqlite_utils import Database
 
 from bitvm import database
-from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
+from bitvm.chain.bitcoind import BitcoindChain
 from bitvm.chain.purse import PAYMENT, Purse
 from bitvm.chain.purse_coins import FORGET_AFTER
 from bitvm.chain.purse_form import InsufficientFundsError, PurseError
@@ -19,10 +19,8 @@ pytestmark = pytest.mark.bitcoind
 
 
 @pytest.fixture
-def chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
-    with BitcoindChain(node) as chain:
-        yield chain
-        chain.mine()
+def chain(node_chain: BitcoindChain) -> BitcoindChain:
+    return node_chain
 
 
 @pytest.fixture

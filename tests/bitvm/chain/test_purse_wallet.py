@@ -1,7 +1,6 @@
 """A purse on a real node: what is free, what is promised, and that no coin is promised twice."""
 
 import multiprocessing
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -14,7 +13,7 @@ from purse_bench import amounts, fill, look
 from sqlite_utils import Database
 
 from bitvm import database
-from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
+from bitvm.chain.bitcoind import BitcoindChain
 from bitvm.chain.blocks import COINBASE_MATURITY
 from bitvm.chain.fees import sign_key_paths
 from bitvm.chain.interface import Rejected
@@ -31,10 +30,8 @@ pytestmark = pytest.mark.bitcoind
 
 
 @pytest.fixture
-def chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
-    with BitcoindChain(node) as chain:
-        yield chain
-        chain.mine()
+def chain(node_chain: BitcoindChain) -> BitcoindChain:
+    return node_chain
 
 
 def spend(chain: BitcoindChain, purse: Purse, which: int = 0) -> CTransaction:

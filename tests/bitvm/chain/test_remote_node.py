@@ -24,12 +24,10 @@ pytestmark = pytest.mark.bitcoind
 
 
 @pytest.fixture
-def bench(node: BitcoindNode) -> Iterator[Bench]:
-    with BitcoindChain(node) as chain:
-        wallet = Wallet(chain, Bench.key())
-        chain.faucet(wallet.script_pubkey, 200_000)
-        yield Bench(chain, wallet)
-        chain.mine()
+def bench(node_chain: BitcoindChain) -> Bench:
+    wallet = Wallet(node_chain, Bench.key())
+    node_chain.faucet(wallet.script_pubkey, 200_000)
+    return Bench(node_chain, wallet)
 
 
 @pytest.fixture

@@ -41,11 +41,8 @@ class CountingNode(RemoteNode):
 
 
 @pytest.fixture
-def chain(node: BitcoindNode) -> Iterator[BitcoindChain]:
-    with BitcoindChain(node) as chain:
-        chain.mine(101)
-        yield chain
-        chain.mine()
+def chain(node_chain: BitcoindChain) -> BitcoindChain:
+    return node_chain
 
 
 @pytest.fixture

@@ -37,11 +37,10 @@ def node():
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chain(node):
     with BitcoindChain(node) as chain:
         yield chain
-        chain.mine()
 
 
 def fee_of(archive):
