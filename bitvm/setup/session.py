@@ -82,7 +82,7 @@ class Session:
         if party not in self._parties:
             raise SetupError(f"{party}: not one of the parties {self._parties}")
         self._offers: Mapping[str, Offer] = {}
-        self._secrets: Secrets | None = None
+        self._own: tuple[Secrets, Keys] | None = None
         self._graph: Graph | None = None
         self._setup_id: bytes | None = None
         self._signed: SignedGraph | None = None
@@ -109,14 +109,16 @@ class Session:
         if self._setup_id not in (None, setup_id):
             raise SetupError("other offers than those that fixed the set-up id")
         self._offers, self._setup_id = offers, setup_id
-        self._secrets = Secrets(self._seed, self._journal, setup_id, self.party)
-        return encode(self.party, self._own_keys(self._secrets))
+        if self._own is None:
+            secrets = Secrets(self._seed, self._journal, setup_id, self.party)
+            self._own = secrets, _public_half(secrets, self._parameters, self.party)
+        return encode(self.party, self._own[1])
 
     def agreement(self, messages: Sequence[bytes]) -> bytes:
         """Take everybody's keys, build the graph, return its hash and one's signatures on it."""
-        secrets = self._started()
+        secrets, own_keys = self._started()
         keys = read_round(messages, Keys, self._parties)
-        if keys[self.party] != self._own_keys(secrets):
+        if keys[self.party] != own_keys:
             raise SetupError(f"{self.party}: the keys hold other keys of ours")
         graph = build_graph(self._parameters, self._offers, keys)
         if self._graph is not None and self._graph.hash() != graph.hash():
@@ -154,22 +156,23 @@ class Session:
     @property
     def secrets(self) -> Secrets:
         """The party's keys in this set-up, from the moment its id is fixed."""
-        return self._started()
+        return self._started()[0]
 
-    def _started(self) -> Secrets:
-        if self._secrets is None:
+    def _started(self) -> tuple[Secrets, Keys]:
+        if self._own is None:
             raise SetupError("the set-up id is not fixed yet; the offers come first")
-        return self._secrets
+        return self._own
 
     def _built(self) -> tuple[Graph, bytes]:
         if self._graph is None or self._setup_id is None:
             raise SetupError("there is no graph yet; the keys come first")
         return self._graph, self._setup_id
 
-    def _own_keys(self, secrets: Secrets) -> Keys:
-        specs = _specs(self._parameters, self.party)
-        values = b"".join(secrets.public_key(spec).to_bytes() for spec in specs)
-        return Keys(secrets.covenant.public_key, secrets.stake.output_key, secrets.anchor.output_key, values)
+
+def _public_half(secrets: Secrets, parameters: Parameters, party: str) -> Keys:
+    """Return what the others get to know of our keys; takes a second or more for large games."""
+    values = b"".join(secrets.public_key(spec).to_bytes() for spec in _specs(parameters, party))
+    return Keys(secrets.covenant.public_key, secrets.stake.output_key, secrets.anchor.output_key, values)
 
 
 # ---- what whole rounds say, to anybody
