@@ -70,8 +70,8 @@ def nested(depth):
     return b"[" * depth + b"]" * depth
 
 
-def nested_change(offer):
-    return offer.replace(b'"change":0', b'"change":' + nested(950))
+def nested_change(offer, depth):
+    return offer.replace(b'"change":0', b'"change":' + nested(depth))
 
 
 async def said_to(prover, party, port, frames):
@@ -105,7 +105,7 @@ async def test_a_challenger_that_says_what_it_must_not_ends_its_own_connection_a
         "unknown fields": [(Kind.HELLO, hello_of(bad, more=1))],
         "version 1, not 2": [(Kind.HELLO, hello_of(bad, version=1))],
         "version None, not 2": [(Kind.HELLO, b"{}")],
-        "version [[[": [(Kind.HELLO, hello_of(bad, version=None).replace(b"null", nested(950)))],
+        "version [[[": [(Kind.HELLO, hello_of(bad, version=None).replace(b"null", nested(300)))],
         "calls itself 'challenger2'": [(Kind.HELLO, hello_of(other))],
         f"another plan than ours: its digest is {'00' * 32}": [(Kind.HELLO, hello_of(bad, plan="00" * 32))],
         "another set-up": [(Kind.HELLO, hello_of(bad, held=["00" * 32]))],
@@ -119,7 +119,7 @@ async def test_a_challenger_that_says_what_it_must_not_ends_its_own_connection_a
         ("challenger1: sends a message of 'challenger2'", sealed(bad, content_of(others_offer))),
         ("offer needed, got fund", sealed(bad, witnesses % b"")),
         (r"witnesses.'\ud800': hexadecimal", sealed(bad, witnesses % rb'"\ud800":"zz"')),
-        ("an amount in satoshi needed, got [[[", sealed(bad, nested_change(content_of(offer)))),
+        ("an amount in satoshi needed, got [[[", sealed(bad, nested_change(content_of(offer), 300))),
     ]
     ended = {}
     async with coordinated(prover, ended) as port:
@@ -127,6 +127,12 @@ async def test_a_challenger_that_says_what_it_must_not_ends_its_own_connection_a
             assert expected in await said_to(prover, bad, port, frames)
         for expected, message in messages:
             assert expected in await said_to(prover, bad, port, [(Kind.HELLO, hello), (Kind.MESSAGE, message)])
+        for depth in range(860, 1_000, 10):  # from somewhere in here on it is too deep to be read at all
+            hello_too = hello_of(bad, version=None).replace(b"null", nested(depth))
+            assert "version" in (said := await said_to(prover, bad, port, [(Kind.HELLO, hello_too)])) or "form" in said
+            message = sealed(bad, nested_change(content_of(offer), depth))
+            said = await said_to(prover, bad, port, [(Kind.HELLO, hello), (Kind.MESSAGE, message)])
+            assert "got [[[" in said or "not a JSON" in said
         assert "message out of turn" in await said_to(
             prover, bad, port, [(Kind.HELLO, hello), (Kind.MESSAGE, offer), (Kind.MESSAGE, offer)]
         )
