@@ -2,8 +2,8 @@
 
 A run is named by its set-up and the roots of the inputs of all claims up to its own, since memory persists from one
 claim to the next. So a claim that a reorganisation replaces by another one is another run, and an old result is never
-taken for it. A run is kept for as long as its set-up needs it. The newest ones keep their snapshots, so that an answer
-costs an interval; older ones are slimmed, since the prover decides how much a run writes and how many there are.
+taken for it. A run is kept for as long as its set-up needs it, and its snapshots, so that an answer costs an interval.
+But the prover decides how much a run writes and how many there are: where there is no room, the older ones are slimmed.
 
 A run that fails is made again after `RETRY_SECONDS`, for as long as it is wanted: memory may be free again. Only an
 input or program that can never be run (ValueError) has failed for good.
@@ -23,6 +23,7 @@ import trio
 
 from bitvm.daemon.logs import get_logger
 from bitvm.game.computation import Execution
+from bitvm.game.snapshots import MOST_PAGES
 from bitvm.graph.parameters import Parameters
 from lvm.elf import Image
 from lvm.machine import Engine
@@ -32,8 +33,8 @@ _log = get_logger(__name__)
 RETRY_SECONDS = 60.0
 """After so long a run that failed is made again."""
 
-WITH_SNAPSHOTS = 4
-"""Runs, the newest of all set-ups, that keep their snapshots."""
+ROOM = 4 * MOST_PAGES
+"""Pages for what makes the answers of the newest runs quick, of all set-ups together; about 1 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,11 @@ class Computations:
     def _slim(self) -> None:
         """Slim the older runs, each once: one that is asked all the same takes a few snapshots, and keeps them."""
         self._slimmed &= self._finished.keys()
-        for name in list(self._finished)[:-WITH_SNAPSHOTS]:
+        room = ROOM
+        for name in reversed(list(self._finished)):
             execution = self._finished[name].execution
-            if execution is not None and name not in self._slimmed:
+            room -= 0 if execution is None else execution.pages
+            if room < 0 and execution is not None and name not in self._slimmed:
                 execution.slim()
                 self._slimmed.add(name)
 

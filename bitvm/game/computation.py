@@ -181,6 +181,11 @@ class Execution:
         """Return step ``index`` with the roots around it."""
         return self.take_step(self._at(index))
 
+    @property
+    def pages(self) -> int:
+        """How many pages `slim` would give up."""
+        return self._snapshots.pages + (0 if self._idle is None else len(self._final.pages))
+
     def slim(self) -> None:
         """Give up what makes answers quick, for a run that is not likely to be asked: the next costs the whole run."""
         self._snapshots.drop()

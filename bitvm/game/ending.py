@@ -10,13 +10,16 @@ LOST = ("TakeStake_after_", "Dismiss_")
 WON = ("Slash", "Reclaim")
 """The challenger got its stake back."""
 
+_ENDS = (*LOST, *WON)
+
 
 def ending(position: Position, number: int) -> str | None:
     """Return the plain name, without the game, of what ended challenger ``number``'s game; None while it runs."""
     prefix = f"{number}/"
     for full_name in position.confirmed:
         template = position.graph[full_name]
-        name = template.plain.removeprefix(prefix)
-        if template.claim == position.slot and name != template.plain and name.startswith((*LOST, *WON)):
-            return name
+        if template.claim == position.slot and template.plain.startswith(prefix):
+            name = template.plain.removeprefix(prefix)
+            if name.startswith(_ENDS):
+                return name
     return None

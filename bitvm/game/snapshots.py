@@ -23,7 +23,8 @@ class Snapshots:
         self._spacing, self._most = spacing, most_pages
         self._kept = dict(kept)
         self._first = min(kept)
-        self._pages = _own_pages(self._kept)
+        self.pages = _own_pages(self._kept)
+        """How many pages they have that none before has."""
 
     def nearest(self, step: int) -> tuple[int, Snapshot]:
         """Return the last snapshot that is not after ``step``, and where it is."""
@@ -43,17 +44,17 @@ class Snapshots:
         """Keep a snapshot, and give up every second one while there are too many pages."""
         if not self.wants(step):
             return
-        self._pages += _fresh(snapshot, self.nearest(step)[1])
+        self.pages += _fresh(snapshot, self.nearest(step)[1])
         self._kept[step] = snapshot
-        while self._pages > self._most and len(self._kept) > 1:
+        while self.pages > self._most and len(self._kept) > 1:
             self._spacing *= 2
             left = (at for at in self._kept if at == self._first or at % self._spacing == 0)
             self._kept = {at: self._kept[at] for at in left}
-            self._pages = _own_pages(self._kept)
+            self.pages = _own_pages(self._kept)
 
     def drop(self) -> None:
         """Keep the first one alone."""
-        self._kept, self._pages = {self._first: self._kept[self._first]}, 0
+        self._kept, self.pages = {self._first: self._kept[self._first]}, 0
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -182,7 +182,7 @@ class Template:
         if paid_in < paid_out or (self.version == GAME_VERSION and paid_in != paid_out):
             raise GraphError(f"{self.name}: inputs hold {paid_in} sat, outputs {paid_out} sat")
 
-    @property
+    @cached_property
     def plain(self) -> str:
         """The name without the number of the claim."""
         return self.name.partition("#")[0]
