@@ -190,12 +190,14 @@ def test_new_cookie_after_a_restart(tmp_path: Path) -> None:
 def test_halted_node_is_unreachable(tmp_path: Path) -> None:
     with BitcoindNode(datadir=tmp_path) as running, RemoteNode(running.cookie, timeout=0.5) as remote:
         os.kill(running.pid, signal.SIGSTOP)
+        os.waitpid(running.pid, os.WUNTRACED)  # it has stopped; until then it may answer
         try:
             with pytest.raises(NodeUnreachableError, match="timed out"):
                 remote.tip()
         finally:
             os.kill(running.pid, signal.SIGCONT)
-        assert remote.tip().height == 0
+        with RemoteNode(running.cookie) as patient:
+            assert patient.tip().height == 0
 
 
 @pytest.mark.parametrize("url", ["", "https://a:b@host:1", "http://host:1", "http://a:b@host", "http://a:b@host:x"])
