@@ -143,12 +143,11 @@ class CoinBook:
         promised = {_outpoint(*row) for row in self._rows("SELECT txid, n FROM reservations")}
         self.vanished = any(_vanishes(known[each], states[each]) for each in known.keys() - promised)
         changed = [(*_key(outpoint), *state) for outpoint, state in states.items() if known.get(outpoint) != state]
-        before = self.searched
-        searched = before or found is not None
-        if changed or searched != before or self._height() != height:
+        first = found is not None and not self.searched
+        if changed or first or self._height() != height:
             with self._writing() as database:
                 database.conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?, ?, ?)", changed)
-                database.execute("UPDATE wallet SET height = ?, scanned = ?", [height, searched])
+                database.execute("UPDATE wallet SET height = ?, scanned = scanned OR ?", [height, first])
                 self._forget(height - FORGET_AFTER)
         return spenders
 

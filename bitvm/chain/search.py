@@ -24,6 +24,11 @@ class CoinSearch:
         """Whether there is one whose result was not taken yet."""
         return self._thread is not None
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result to take."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def begin(self) -> None:
         """Start a search, if there is none whose result was not taken yet."""
         if self._thread is None:

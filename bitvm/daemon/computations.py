@@ -130,13 +130,13 @@ class Computations:
         return bool(wanted)
 
     def _slim(self) -> None:
-        """Slim the older runs, each once: one that is asked all the same takes a few snapshots, and keeps them."""
+        """Slim the older runs, each once: one that is asked all the same keeps one snapshot, which answers need."""
         self._slimmed &= self._finished.keys()
+        ended = [(name, each.execution) for name, each in self._finished.items() if each.execution is not None]
         room = ROOM
-        for name in reversed(list(self._finished)):
-            execution = self._finished[name].execution
-            room -= 0 if execution is None else execution.pages
-            if room < 0 and execution is not None and name not in self._slimmed:
+        for name, execution in reversed(ended):
+            room -= execution.pages
+            if room < 0 and name != ended[-1][0] and name not in self._slimmed:
                 execution.slim()
                 self._slimmed.add(name)
 

@@ -65,6 +65,9 @@ class Treasury:
         self._searched: int | None = None
         """The height at which the newest search began, of those that have ended."""
         self._begun = 0
+        self._found: Collection[COutPoint] | None = None
+        """What it has found, until the purse has taken it over."""
+        self._failure = ""
         self._low = False
         self._vanished = False
         self._graphs: dict[str, Graph] = {}
@@ -76,7 +79,7 @@ class Treasury:
         setups: how each stands; graphs: of the same set-ups.
         """
         self._graphs |= graphs
-        if height != self._height or self._search.begun:
+        if height != self._height or self._search.ended:
             running = any(self._running(status) for status in setups.values())
             try:
                 self._refresh(height)
@@ -86,7 +89,10 @@ class Treasury:
             except ChainError as error:
                 _log.warning("wallet not up to date", error=str(error))
         if not self._place.purse.searched:
-            return  # nothing is known of what it holds
+            if self._failure:
+                text = f"the wallet: what it holds is not known, the search for its coins failed: {self._failure}"
+                yield Notice(NoticeKind.RESERVE_LOW, Severity.WARNING, text)
+            return
         held, needed = self._place.purse.balance() + on_the_way(self._place.purse), self._reserve(setups)
         self._low = held < needed
         if self._low:
@@ -117,12 +123,12 @@ class Treasury:
                 self._height = height
                 return
             self._search.begin()
-            self._begun = height
-        found = self._search_result(SEARCH_PATIENCE if began else 0)
-        self._place.purse.refresh(self._place.node, height, found)
+            self._begun, self._vanished = height, False
+        self._take_result(SEARCH_PATIENCE if began else 0)
+        self._place.purse.refresh(self._place.node, height, self._found)
         self._height = height
-        if found is not None:
-            self._searched, self._vanished = self._begun, False
+        if self._found is not None:
+            self._searched, self._found = self._begun, None
         self._vanished |= self._place.purse.vanished
 
     def _is_search_due(self, height: int) -> bool:
@@ -131,12 +137,16 @@ class Treasury:
         every = SEARCH_WHILE_LOW if self._low else SEARCH_SELDOM
         return abs(height - self._searched) >= (1 if self._place.config.network in SEARCH_ALWAYS else every)
 
-    def _search_result(self, patience: float) -> Collection[COutPoint] | None:
+    def _take_result(self, patience: float) -> None:
+        """Take what a search has found; after one that failed, the next block brings another."""
         try:
-            return self._search.result(patience)
-        except ChainError as error:  # it is begun again with the next block; the coins that are known are followed
+            found = self._search.result(patience)
+        except ChainError as error:
             _log.warning("coins not looked for", error=str(error))
-            return None
+            self._failure, self._vanished = str(error), True
+        else:
+            self._found = self._found if found is None else found
+            self._failure = self._failure if found is None else ""
 
     def _catches_up(self) -> bool:
         """Whether the node knows of many blocks that it has not read yet; asked only before a scan."""

@@ -261,12 +261,12 @@ class Execution:
     def _at(self, index: int) -> Machine:
         """Return the machine at step ``index``, from the nearest snapshot before it.
 
-        On the way a snapshot is taken where the interval begins, if there is none: questions follow about the same one.
+        On the way a snapshot is taken where the interval begins, if there is none.
         """
         machine, point = self._machine, index - index % self._parameters.interval(1)
         machine.restore(self._snapshots.nearest(index)[1])
-        if machine.t < point and self._snapshots.wants(point):
+        if machine.t < point:
             self.advance(machine, point)
-            self._snapshots.keep(point, machine.snapshot())
+            self._snapshots.remember(point, machine.snapshot())
         self.advance(machine, index)
         return machine

@@ -20,9 +20,8 @@ def check_wallet(desk: Desk) -> Line:
     """Compare the wallet with the fees of the worst case."""
     try:
         found = from_home(desk, whole=False).wallet
-        fresh = not desk.home.wallet_path.exists()
         with desk.purse() as purse:
-            if fresh:
+            if not purse.searched:
                 purse.refresh(desk.node, desk.node.tip().height, purse.search(desk.node))
             balance, address = purse.balance(), purse.address(desk.config.network)
             coming = on_the_way(purse)

@@ -133,9 +133,8 @@ def wallet_of(desk: Desk, *, scan: bool = False) -> Wallet:
     """
     snapshot = from_home(desk, whole=False)
     reserve = 0 if snapshot.wallet is None else snapshot.wallet.reserve
-    fresh = not desk.home.wallet_path.exists()
     with desk.purse() as purse:
-        if scan or fresh:
+        if scan or not purse.searched:
             tip = desk.node.tip()
             purse.refresh(desk.node, tip.height, purse.search(desk.node))
         free = [Coin(_id(coin.outpoint.hash), coin.outpoint.n, coin.output.nValue, None) for coin in purse.coins()]

@@ -12,6 +12,7 @@ from bitcoin.core.script import CScript
 
 from bitvm.chain.bitcoind import BitcoindChain, BitcoindNode
 from bitvm.chain.fees import INCREMENTAL_FEERATE, sign_key_paths
+from bitvm.chain.interface import ChainError
 from bitvm.chain.keys import TaprootKey
 from bitvm.chain.purse import Purse
 from bitvm.chain.scan import ScanBusyError
@@ -255,6 +256,60 @@ def test_no_tick_waits_for_a_search_that_takes_long(house, monkeypatch):
     assert len(house.update()) == 1, "it is too little, now that it is known"
 
 
+def test_a_search_of_a_new_wallet_that_fails_is_told(house, monkeypatch):
+    def refuse(_):
+        raise ScanBusyError("the node scans for somebody else")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.chain, "coins_of", refuse)
+        (text,) = house.update()
+        assert "not known" in text
+        assert "the node scans for somebody else" in text
+    house.mine()
+    (text,) = house.update()
+    assert "0 sat for fees" in text
+
+
+def test_a_loss_while_a_search_goes_on_brings_another_one(house, monkeypatch):
+    house.network, house.needed = "main", 0
+    monkeypatch.setattr(module.Treasury, "_cut", lambda *_: None)
+    house.fill(VALUE)
+    house.update()
+    house.open()
+    house.fill(2 * VALUE)
+    (coin,), go_on, found = house.purse.coins(), threading.Event(), house.chain.coins_of(house.key.script_pubkey)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SEARCH_PATIENCE", 0.0)
+        patch.setattr(house.chain, "coins_of", lambda _: (go_on.wait(60), {coin.outpoint: found[coin.outpoint]})[1])
+        house.update()
+        elsewhere = [CTxOut(VALUE - 1_000, CScript(b"\x51\x20" + bytes(32)))]
+        spend = CTransaction([CTxIn(coin.outpoint)], elsewhere, nVersion=2)
+        house.chain.submit([sign_key_paths(spend, [coin.output], [house.key])])
+        house.chain.mine(2)
+        house.update()
+        house.mine()
+        go_on.set()
+        while house.treasury._search.begun:
+            house.update()
+    house.mine()
+    assert house.values() == [2 * VALUE]
+
+
+def test_what_a_search_found_is_not_lost_when_the_node_fails_then(house, monkeypatch):
+    house.network = "main"
+    house.fill(VALUE)
+
+    def fail(*_, **__):
+        raise ChainError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.chain, "coin", fail)
+        assert house.update() == []
+    monkeypatch.setattr(house.chain, "coins_of", fail)
+    house.update()
+    assert house.values() == [VALUE]
+
+
 def test_coins_that_are_spent_while_a_search_goes_on_are_not_found(house, monkeypatch):
     house.fill(VALUE, 2 * VALUE)
     (coin, _), search = house.chain.coins_of(house.key.script_pubkey).items(), house.chain.coins_of
@@ -286,6 +341,8 @@ def test_a_search_that_fails_is_made_again_and_known_coins_are_followed(house, m
 
     with monkeypatch.context() as patch:
         patch.setattr(house.chain, "coins_of", refuse)
+        house.network = "main"
+        house.open()
         house.update()
         (coin,) = house.purse.coins()
         elsewhere = [CTxOut(VALUE - 1_000, CScript(b"\x51\x20" + bytes(32)))]
