@@ -1,7 +1,7 @@
 """A search of a node for coins, in a thread of its own: it takes minutes on a large chain, and nobody waits for it.
 
-`begin` starts one, `result` gives what it has found when it has ended. One goes on at a time. A process that ends does
-not wait for it either; the node then ends its work for nobody.
+`begin` starts one, `result` gives what it has found when it has ended, until `forget`. One goes on at a time. A process
+that ends does not wait for it either; the node then ends its work for nobody.
 """
 
 import threading
@@ -21,34 +21,36 @@ class CoinSearch:
 
     @property
     def begun(self) -> bool:
-        """Whether there is one whose result was not taken yet."""
+        """Whether there is one that was not forgotten."""
         return self._thread is not None
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result to take."""
+        """Whether there is a result."""
         return self._thread is not None and not self._thread.is_alive()
 
     def begin(self) -> None:
-        """Start a search, if there is none whose result was not taken yet."""
+        """Start a search, if there is none that was not forgotten."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._search, name="coin search", daemon=True)
             self._thread.start()
 
     def result(self, patience: float = 0) -> Collection[COutPoint] | None:
-        """Take what was found; None while it goes on, for which it is waited `patience` seconds, or if none was begun.
+        """Return what was found; None while it goes on, which is waited for `patience` seconds, or if none was begun.
 
         Raises the ChainError, or whatever else, that the search ended with.
         """
-        if self._thread is None:
+        if self._thread is not None:
+            self._thread.join(patience)
+        if not self.ended:
             return None
-        self._thread.join(patience)
-        if self._thread.is_alive():
-            return None
-        self._thread = None
         if isinstance(self._found, Exception):
             raise self._found
         return self._found
+
+    def forget(self) -> None:
+        """Be done with a search that has ended."""
+        self._thread = None
 
     def _search(self) -> None:
         try:

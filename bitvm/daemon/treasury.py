@@ -65,8 +65,6 @@ class Treasury:
         self._searched: int | None = None
         """The height at which the newest search began, of those that have ended."""
         self._begun = 0
-        self._found: Collection[COutPoint] | None = None
-        """What it has found, until the purse has taken it over."""
         self._failure = ""
         self._low = False
         self._vanished = False
@@ -116,7 +114,7 @@ class Treasury:
         return self._place.purse.address(self._place.config.network)
 
     def _refresh(self, height: int) -> None:
-        """Follow the known coins; look for unknown ones at the start, when some are gone, and seldom while idle."""
+        """Follow the known coins, begin a search for others where one is due, and take over what one has found."""
         began = not self._search.begun and self._is_search_due(height)
         if began:
             if self._catches_up():
@@ -124,11 +122,12 @@ class Treasury:
                 return
             self._search.begin()
             self._begun, self._vanished = height, False
-        self._take_result(SEARCH_PATIENCE if began else 0)
-        self._place.purse.refresh(self._place.node, height, self._found)
+        found = self._result(SEARCH_PATIENCE if began else 0)
+        self._place.purse.refresh(self._place.node, height, found)
         self._height = height
-        if self._found is not None:
-            self._searched, self._found = self._begun, None
+        if found is not None:  # and the purse has taken it over
+            self._search.forget()
+            self._searched, self._failure = self._begun, ""
         self._vanished |= self._place.purse.vanished
 
     def _is_search_due(self, height: int) -> bool:
@@ -137,19 +136,18 @@ class Treasury:
         every = SEARCH_WHILE_LOW if self._low else SEARCH_SELDOM
         return abs(height - self._searched) >= (1 if self._place.config.network in SEARCH_ALWAYS else every)
 
-    def _take_result(self, patience: float) -> None:
-        """Take what a search has found; after one that failed, the next block brings another."""
+    def _result(self, patience: float) -> Collection[COutPoint] | None:
+        """Return what a search has found, if it has ended; after one that failed, the next block brings another."""
         try:
-            found = self._search.result(patience)
+            return self._search.result(patience)
         except ChainError as error:
             _log.warning("coins not looked for", error=str(error))
+            self._search.forget()
             self._failure, self._vanished = str(error), True
-        else:
-            self._found = self._found if found is None else found
-            self._failure = self._failure if found is None else ""
+            return None
 
     def _catches_up(self) -> bool:
-        """Whether the node knows of many blocks that it has not read yet; asked only before a scan."""
+        """Whether the node knows of many blocks that it has not read yet; asked only before a search."""
         info = self._place.node.info()
         return info.initial_download and info.headers - info.blocks > A_FEW
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from networked import LIMITS
 from sqlite_utils import Database
 
 from bitvm import database
@@ -24,14 +25,12 @@ from bitvm.graph.costs import defence
 from bitvm.graph.model import PROVER, all_parties
 from bitvm.graph.parameters import Parameters
 from bitvm.setup.archive import Archive
-from bitvm.setup.channel import Limits
 from bitvm.setup.plan import Address, PlannedParty, SetupPlan
 from lvm.elf import load_elf
 from lvm.guest import elf_path
 from regtest.stage import free_port
 
 PROGRAM = elf_path("sieve")
-LIMITS = Limits(handshake_seconds=20, farewell_seconds=1, idle_seconds=40, alive_seconds=5)
 
 
 def parameters(**fields: Any) -> Parameters:

@@ -30,7 +30,7 @@ from bitvm.setup.session import Session
 from bitvm.setup.store import SetupStore
 
 HOST = "127.0.0.1"
-LIMITS = Limits(handshake_seconds=20, farewell_seconds=5, idle_seconds=40, alive_seconds=5)
+LIMITS = Limits(handshake_seconds=20, farewell_seconds=1, idle_seconds=40, alive_seconds=5)
 
 
 def digest(text: str) -> bytes:

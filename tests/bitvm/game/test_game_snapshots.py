@@ -48,6 +48,8 @@ def test_pages_have_a_limit_and_what_is_left_is_evenly_spread(points: int, most:
     assert at[-1] + kept._spacing > points * SPACING
     if points <= most // 10:
         assert kept._spacing == SPACING, "nothing is given up without need"
+    if kept._spacing > SPACING:
+        assert points * SPACING // (kept._spacing // 2) * 10 > most, "nor more than is needed"
 
 
 def test_pages_that_nobody_writes_take_no_room() -> None:
